@@ -1,0 +1,196 @@
+//! Commands and, for each, the type of its reply.
+
+use crate::view::*;
+use crate::{Amount, Hash, PeerId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A command together with the type of its reply.
+pub trait Request: Into<Command> {
+    /// What the core answers.
+    type Reply: Serialize + DeserializeOwned;
+}
+
+macro_rules! commands {
+    ($($(#[doc = $doc:literal])+ $name:ident $({ $($(#[$fm:meta])* $field:ident: $ty:ty),+ $(,)? })? => $reply:ty;)+) => {
+        /// Everything that can be asked of a node. In JSON `{"command": "send_message", ...fields}`.
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(tag = "command", rename_all = "snake_case")]
+        #[allow(missing_docs, reason = "each variant holds the struct of the same name, which is documented")]
+        pub enum Command { $($name($name)),+ }
+
+        $(
+            $(#[doc = $doc])+
+            #[derive(Debug, Clone, Serialize, Deserialize)]
+            pub struct $name { $($($(#[$fm])* pub $field: $ty),+)? }
+
+            impl From<$name> for Command {
+                fn from(c: $name) -> Self { Self::$name(c) }
+            }
+
+            impl Request for $name { type Reply = $reply; }
+        )+
+    };
+}
+
+commands! {
+    /// How far the node is: first run, locked or ready. Allowed at any time.
+    GetState => AppState;
+    /// First run: make an identity and keep it.
+    CreateIdentity {
+        /// The name that contacts see; 1 to 64 characters.
+        name: String,
+    } => AppState;
+    /// Open the sealed secrets of a locked node.
+    Unlock {
+        /// The passphrase that [`SetPassphrase`] set.
+        passphrase: String,
+    } => AppState;
+    /// Seal the secrets with a passphrase (Argon2id), or change it.
+    SetPassphrase {
+        /// The present one; none when none is set.
+        current: Option<String>,
+        /// The new one, at least 8 characters.
+        new: String,
+    } => ();
+    /// The figures of the first page.
+    GetOverview => Overview;
+
+    /// All contacts, the most recently active first.
+    ListContacts => Vec<Contact>;
+    /// My address card, as text and as a QR code.
+    GetCard => CardView;
+    /// Add the person whose card this is, and join their network when it is another.
+    AddContact {
+        /// The card's text.
+        card: String,
+    } => Contact;
+    /// Accept or block a contact.
+    SetContactState {
+        /// Whom.
+        peer: PeerId,
+        /// The new state.
+        state: ContactState,
+    } => Contact;
+
+    /// Messages of a conversation, oldest first.
+    ListMessages {
+        /// With whom.
+        peer: PeerId,
+        /// Only messages older than the one with this id.
+        #[serde(default)]
+        before: Option<String>,
+        /// At most this many, 1 to 500.
+        limit: u32,
+    } => Vec<Message>;
+    /// Send a text. The reply is the message as stored, state pending.
+    SendMessage {
+        /// To whom.
+        peer: PeerId,
+        /// Up to 64 KiB of UTF-8.
+        text: String,
+    } => Message;
+    /// The conversation was seen: everything received in it counts as read, and its senders learn so.
+    MarkRead {
+        /// With whom.
+        peer: PeerId,
+    } => ();
+
+    /// The mixnet: relays, homes, links, counters.
+    GetNetwork => NetworkView;
+    /// The paths that the packets of a message took, newest first.
+    GetMessagePaths {
+        /// The message's id.
+        message: String,
+    } => Vec<PacketPath>;
+
+    /// The harvester: readings, decision and reason.
+    GetHarvest => HarvestView;
+    /// Change when this device may work.
+    SetHarvest {
+        /// The new preferences.
+        prefs: HarvestPrefs,
+    } => HarvestView;
+    /// Work now in spite of the gates (all but heat), or go back to the gates.
+    WorkNow {
+        /// True to work now.
+        on: bool,
+    } => HarvestView;
+    /// Jobs sent and jobs taken, the newest first.
+    ListJobs => Vec<JobView>;
+    /// One job.
+    GetJob {
+        /// Its id.
+        id: String,
+    } => JobView;
+    /// Run a WASM module somewhere else. Module and input are uploaded first.
+    SubmitJob {
+        /// A label for people.
+        name: String,
+        /// The uploaded module.
+        module: Hash,
+        /// The uploaded input, given to the module as standard input.
+        input: Option<Hash>,
+        /// Program arguments.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Who is to run it; none chooses among the contacts.
+        to: Option<PeerId>,
+        /// Limits; the defaults are the baseline's.
+        #[serde(default)]
+        limits: JobLimits,
+        /// The most it may cost; this much is held in escrow. None: the price of running until the limit.
+        #[serde(default)]
+        price_limit: Option<Amount>,
+    } => JobView;
+    /// Stop a job that I sent.
+    CancelJob {
+        /// Its id.
+        id: String,
+    } => JobView;
+
+    /// Balance, escrow and the journal.
+    GetWallet => WalletView;
+
+    /// Proposals, the newest first.
+    ListProposals => Vec<ProposalView>;
+    /// Open a proposal.
+    CreateProposal {
+        /// What kind, which decides the rules.
+        kind: ProposalKind,
+        /// One line, 1 to 120 characters.
+        title: String,
+        /// The text, up to 8 KiB.
+        body: String,
+    } => ProposalView;
+    /// Vote; a later vote replaces an earlier one.
+    CastVote {
+        /// The proposal's id.
+        proposal: String,
+        /// For, against or abstain.
+        choice: VoteChoice,
+    } => ProposalView;
+
+    /// The settings of this node.
+    GetSettings => Settings;
+    /// Change them.
+    SetSettings {
+        /// The new settings.
+        settings: Settings,
+    } => Settings;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_tagged_flat_json() {
+        let c = Command::from(SendMessage { peer: "ab".into(), text: "hi".into() });
+        let json = serde_json::to_value(&c).expect("serialises");
+        assert_eq!(json, serde_json::json!({"command": "send_message", "peer": "ab", "text": "hi"}));
+        let back: Command =
+            serde_json::from_value(serde_json::json!({"command": "get_state"})).expect("parses");
+        assert!(matches!(back, Command::GetState(_)));
+        assert!(serde_json::from_str::<Command>("{\"command\":\"format_disk\"}").is_err());
+    }
+}

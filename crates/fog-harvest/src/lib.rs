@@ -1,0 +1,1 @@
+//! Sensors and the policy that says when a device may work

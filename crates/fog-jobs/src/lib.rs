@@ -1,0 +1,1 @@
+//! Jobs, sandboxes and receipts

@@ -1,0 +1,1 @@
+//! One message layer over all roads

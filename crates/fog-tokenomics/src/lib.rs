@@ -1,0 +1,1 @@
+//! Ledger, staking, governance and settlement
