@@ -1,1 +1,47 @@
-//! Sphinx mixnet
+//! BetaNet: a Sphinx mixnet.
+//!
+//! A sender wraps a fixed-size [`packet`] for three relays, one of each layer, whose last is the receiver's
+//! *home relay*. Each relay takes off one layer, refuses replays, holds the packet for the exponential delay
+//! that the sender drew, and passes it on. The home relay queues what it unwraps for the receiver's *mailbox*;
+//! the receiver fetches it over an outbound link, so it works behind any NAT.
+//!
+//! ```text
+//!  Client::send ──link──> entry ──link──> middle ──link──> home relay ··mailbox··> Client (inbound)
+//!   path, delays            │  unwrap → replay filter → delay queue  │
+//! ```
+//!
+//! * [`packet`]: building and unwrapping (Danezis & Goldberg 2009, through `sphinx-packet`).
+//! * [`mix`]: a relay's state machine, without IO: replay filter, delay queue, mailboxes.
+//! * [`link`]: encrypted and authenticated connections (Noise XK), on which versions are negotiated.
+//! * [`directory`]: relay descriptors and the signed consensus.
+//! * [`path`]: drawing paths and delays, and learning which relays lose packets.
+//! * [`relay`] and [`client`]: the thin drivers with sockets and timers.
+//! * [`testnet`]: the keys and the consensus of a small network of one's own. It gives no anonymity.
+//!
+//! Time and chance are parameters of everything below the drivers.
+
+pub mod client;
+pub mod directory;
+pub mod link;
+pub mod mix;
+mod outgoing;
+pub mod packet;
+pub mod path;
+pub mod relay;
+
+pub mod testnet;
+
+/// The protocol's name; the version follows it on the wire.
+pub const PROTOCOL: &str = "betanet/mix";
+/// The versions that this build speaks, best first. 1.2.0 is the only one.
+pub const VERSIONS: &[&str] = &["1.2.0"];
+
+/// 32 bytes that are an id or a public key.
+pub type Key = [u8; 32];
+
+/// A short, readable form of a key or id for logs and names: the first eight hexadecimal digits.
+pub fn short(key: &Key) -> String {
+    data_encoding::HEXLOWER.encode(&key[..4])
+}
+
+pub use outgoing::LinkState;

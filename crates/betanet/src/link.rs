@@ -1,0 +1,383 @@
+//! Links: TCP connections with frames, encrypted and authenticated by Noise XK, on which versions are agreed.
+//!
+//! A frame is a 4-byte big-endian length and as many bytes; the length is checked before anything is
+//! allocated. Handshake (`Noise_XK_25519_ChaChaPoly_BLAKE2s`, prologue [`PROTOCOL`]): the initiator knows the
+//! responder's key from the consensus. Message 1 carries the initiator's versions, message 2 the choice or a
+//! refusal, message 3 the initiator's [`Role`]. All three are bound into the session's keys, so that nobody in
+//! between can lower the version.
+
+use crate::{Key, PROTOCOL, VERSIONS, packet::PACKET_LEN};
+use serde::{Deserialize, Serialize};
+use snow::{Builder, HandshakeState, StatelessTransportState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use x25519_dalek::StaticSecret;
+
+/// The longest frame. The largest honest one is a packet with its type and the cipher's tag.
+pub const MAX_FRAME: usize = 4096;
+const TAG_LEN: usize = 16;
+const MAX_PLAIN: usize = MAX_FRAME - TAG_LEN;
+const PATTERN: &str = "Noise_XK_25519_ChaChaPoly_BLAKE2s";
+/// How long a handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A link on which nothing came for this long is dead; pings come three times as often.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Why a link failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The connection broke or could not be made.
+    #[error("connection: {0}")]
+    Io(#[from] std::io::Error),
+    /// A frame is longer than allowed.
+    #[error("a frame of {0} bytes was announced; {MAX_FRAME} is the most")]
+    FrameLength(usize),
+    /// Decryption failed: another key than expected, or altered bytes.
+    #[error("the other side is not who it should be, or the bytes were altered ({0})")]
+    Noise(#[from] snow::Error),
+    /// No common version.
+    #[error("no common version: this side speaks {PROTOCOL} {ours}, the other {theirs}", ours = VERSIONS.join(", "))]
+    Version {
+        /// What the other side offers or asks for.
+        theirs: String,
+    },
+    /// A frame makes no sense.
+    #[error("a frame makes no sense: {0}")]
+    Protocol(&'static str),
+    /// Nothing came in time.
+    #[error("the other side was silent for too long")]
+    Timeout,
+}
+
+/// What the initiator of a link wants to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Sends packets; its key means nothing.
+    Sender,
+    /// Owns the mailbox whose key is the link's static key, and fetches from it.
+    Mailbox,
+    /// A relay that forwards packets.
+    Relay,
+}
+
+/// What travels on a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// A Sphinx packet.
+    Packet(Vec<u8>),
+    /// Home relay to mailbox owner: a queued message with its number.
+    Deliver(u64, Vec<u8>),
+    /// Mailbox owner to home relay: everything up to this number is safe here.
+    Received(u64),
+    /// Are you there?
+    Ping,
+    /// I am.
+    Pong,
+}
+
+impl Frame {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Packet(p) => [&[0], p.as_slice()].concat(),
+            Self::Deliver(n, m) => [&[1], n.to_be_bytes().as_slice(), m].concat(),
+            Self::Received(n) => [&[2], n.to_be_bytes().as_slice()].concat(),
+            Self::Ping => vec![3],
+            Self::Pong => vec![4],
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
+        let number = |b: &[u8]| -> Option<(u64, usize)> {
+            Some((u64::from_be_bytes(b.get(..8)?.try_into().ok()?), 8))
+        };
+        match bytes.split_first() {
+            Some((0, p)) if p.len() == PACKET_LEN => Ok(Self::Packet(p.to_vec())),
+            Some((0, _)) => Err(LinkError::Protocol("a packet of another length")),
+            Some((1, rest)) => number(rest)
+                .map(|(n, used)| Self::Deliver(n, rest[used..].to_vec()))
+                .ok_or(LinkError::Protocol("a delivery without a number")),
+            Some((2, rest)) if rest.len() == 8 => number(rest)
+                .map(|(n, _)| Self::Received(n))
+                .ok_or(LinkError::Protocol("a receipt without a number")),
+            Some((3, [])) => Ok(Self::Ping),
+            Some((4, [])) => Ok(Self::Pong),
+            _ => Err(LinkError::Protocol("an unknown type")),
+        }
+    }
+}
+
+async fn read_raw<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut Vec<u8>) -> Result<(), LinkError> {
+    let len = reader.read_u32().await? as usize;
+    if len > MAX_FRAME {
+        return Err(LinkError::FrameLength(len));
+    }
+    buffer.resize(len, 0);
+    reader.read_exact(buffer).await?;
+    Ok(())
+}
+
+async fn write_raw<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Result<(), LinkError> {
+    writer.write_u32(bytes.len() as u32).await?;
+    writer.write_all(bytes).await?;
+    Ok(())
+}
+
+/// The reading half of a link.
+pub struct LinkReader {
+    io: BufReader<OwnedReadHalf>,
+    noise: Arc<StatelessTransportState>,
+    nonce: u64,
+    buffer: Vec<u8>,
+}
+
+/// The writing half of a link.
+pub struct LinkWriter {
+    io: BufWriter<OwnedWriteHalf>,
+    noise: Arc<StatelessTransportState>,
+    nonce: u64,
+    buffer: Vec<u8>,
+}
+
+impl LinkReader {
+    /// The next frame.
+    ///
+    /// # Errors
+    /// Any [`LinkError`]; the link is of no use afterwards.
+    pub async fn read(&mut self) -> Result<Frame, LinkError> {
+        tokio::time::timeout(IDLE_TIMEOUT, read_raw(&mut self.io, &mut self.buffer))
+            .await
+            .map_err(|_| LinkError::Timeout)??;
+        let mut plain = vec![0; self.buffer.len()];
+        let len = self.noise.read_message(self.nonce, &self.buffer, &mut plain)?;
+        self.nonce += 1;
+        Frame::decode(&plain[..len])
+    }
+}
+
+impl LinkWriter {
+    /// Writes a frame into the buffer; [`LinkWriter::flush`] sends it.
+    ///
+    /// # Errors
+    /// Any [`LinkError`]; the link is of no use afterwards.
+    pub async fn write(&mut self, frame: &Frame) -> Result<(), LinkError> {
+        let plain = frame.encode();
+        if plain.len() > MAX_PLAIN {
+            return Err(LinkError::FrameLength(plain.len()));
+        }
+        self.buffer.resize(plain.len() + TAG_LEN, 0);
+        let len = self.noise.write_message(self.nonce, &plain, &mut self.buffer)?;
+        self.nonce += 1;
+        write_raw(&mut self.io, &self.buffer[..len]).await
+    }
+
+    /// Sends what was written.
+    ///
+    /// # Errors
+    /// [`LinkError::Io`].
+    pub async fn flush(&mut self) -> Result<(), LinkError> {
+        Ok(self.io.flush().await?)
+    }
+}
+
+fn halves(stream: TcpStream, state: HandshakeState) -> Result<(LinkReader, LinkWriter), LinkError> {
+    let noise = Arc::new(state.into_stateless_transport_mode()?);
+    let (read, write) = stream.into_split();
+    Ok((
+        LinkReader {
+            io: BufReader::with_capacity(64 * 1024, read),
+            noise: noise.clone(),
+            nonce: 0,
+            buffer: Vec::new(),
+        },
+        LinkWriter { io: BufWriter::with_capacity(64 * 1024, write), noise, nonce: 0, buffer: Vec::new() },
+    ))
+}
+
+fn builder() -> Result<Builder<'static>, LinkError> {
+    let params = PATTERN.parse().map_err(LinkError::Noise)?;
+    Ok(Builder::new(params).prologue(PROTOCOL.as_bytes())?)
+}
+
+/// Opens a link to the relay with key `remote` as the owner of `local`.
+///
+/// # Errors
+/// [`LinkError`], with [`LinkError::Version`] when the relay is too old or too new.
+pub async fn connect(
+    stream: TcpStream,
+    local: &StaticSecret,
+    remote: &Key,
+    role: Role,
+) -> Result<(LinkReader, LinkWriter), LinkError> {
+    connect_as(stream, local, remote, role, VERSIONS).await
+}
+
+async fn connect_as(
+    mut stream: TcpStream,
+    local: &StaticSecret,
+    remote: &Key,
+    role: Role,
+    versions: &[&str],
+) -> Result<(LinkReader, LinkWriter), LinkError> {
+    let handshake = async {
+        stream.set_nodelay(true)?;
+        let mut noise =
+            builder()?.local_private_key(local.as_bytes())?.remote_public_key(remote)?.build_initiator()?;
+        let mut buffer = vec![0; MAX_FRAME];
+        let n = noise.write_message(versions.join(",").as_bytes(), &mut buffer)?;
+        write_raw(&mut stream, &buffer[..n]).await?;
+
+        let mut received = Vec::new();
+        read_raw(&mut stream, &mut received).await?;
+        let n = noise.read_message(&received, &mut buffer)?;
+        let answer = String::from_utf8_lossy(&buffer[..n]).into_owned();
+        let chosen = answer.strip_prefix("ok ").unwrap_or_default();
+        if !versions.contains(&chosen) {
+            let theirs = answer.strip_prefix("no ").unwrap_or(&answer).to_string();
+            return Err(LinkError::Version { theirs });
+        }
+
+        let role = postcard::to_allocvec(&role).map_err(|_| LinkError::Protocol("role"))?;
+        let n = noise.write_message(&role, &mut buffer)?;
+        write_raw(&mut stream, &buffer[..n]).await?;
+        halves(stream, noise)
+    };
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| LinkError::Timeout)?
+}
+
+/// An accepted link with what its handshake told.
+pub struct Accepted {
+    /// The reading half.
+    pub reader: LinkReader,
+    /// The writing half.
+    pub writer: LinkWriter,
+    /// What the initiator wants to be.
+    pub role: Role,
+    /// The initiator's proven key.
+    pub remote: Key,
+}
+
+/// Answers a link as the relay that owns `local`.
+///
+/// # Errors
+/// [`LinkError`].
+pub async fn accept(mut stream: TcpStream, local: &StaticSecret) -> Result<Accepted, LinkError> {
+    let handshake = async {
+        stream.set_nodelay(true)?;
+        let mut noise = builder()?.local_private_key(local.as_bytes())?.build_responder()?;
+        let (mut received, mut buffer) = (Vec::new(), vec![0; MAX_FRAME]);
+        read_raw(&mut stream, &mut received).await?;
+        let n = noise.read_message(&received, &mut buffer)?;
+        let offered = String::from_utf8_lossy(&buffer[..n]).into_owned();
+        let chosen = VERSIONS.iter().find(|v| offered.split(',').any(|o| o == **v));
+        let answer = chosen.map_or_else(|| format!("no {}", VERSIONS.join(",")), |v| format!("ok {v}"));
+        let n = noise.write_message(answer.as_bytes(), &mut buffer)?;
+        write_raw(&mut stream, &buffer[..n]).await?;
+        if chosen.is_none() {
+            return Err(LinkError::Version { theirs: offered });
+        }
+
+        read_raw(&mut stream, &mut received).await?;
+        let n = noise.read_message(&received, &mut buffer)?;
+        let role = postcard::from_bytes(&buffer[..n]).map_err(|_| LinkError::Protocol("role"))?;
+        let remote = noise
+            .get_remote_static()
+            .and_then(|k| k.try_into().ok())
+            .ok_or(LinkError::Protocol("no static key"))?;
+        let (reader, writer) = halves(stream, noise)?;
+        Ok(Accepted { reader, writer, role, remote })
+    };
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| LinkError::Timeout)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::net::TcpListener;
+    use x25519_dalek::PublicKey;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let (a, b) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (a.expect("connects"), b.expect("accepts").0)
+    }
+
+    #[tokio::test]
+    async fn frames_pass_both_ways_and_identities_are_proven() {
+        let (relay, client) = (StaticSecret::random(), StaticSecret::random());
+        let (a, b) = pair().await;
+        let key = PublicKey::from(&relay).to_bytes();
+        let (c, s) = tokio::join!(connect(a, &client, &key, Role::Mailbox), accept(b, &relay));
+        let ((mut cr, mut cw), mut s) = (c.expect("connects"), s.expect("accepts"));
+        assert_eq!((s.role, s.remote), (Role::Mailbox, PublicKey::from(&client).to_bytes()));
+        let frames = [
+            Frame::Packet(vec![5; PACKET_LEN]),
+            Frame::Ping,
+            Frame::Received(u64::MAX),
+            Frame::Deliver(1, vec![2; 2031]),
+        ];
+        for f in &frames {
+            cw.write(f).await.expect("writes");
+            s.writer.write(f).await.expect("writes");
+        }
+        cw.flush().await.expect("flushes");
+        s.writer.flush().await.expect("flushes");
+        for f in &frames {
+            assert_eq!(&s.reader.read().await.expect("reads"), f);
+            assert_eq!(&cr.read().await.expect("reads"), f);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_relay_with_another_key_is_noticed() {
+        let (a, b) = pair().await;
+        let (me, relay) = (StaticSecret::random(), StaticSecret::random());
+        let (c, s) = tokio::join!(connect(a, &me, &[1; 32], Role::Sender), accept(b, &relay));
+        assert!(matches!(s, Err(LinkError::Noise(_))));
+        assert!(c.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_version_is_refused_with_both_sides_versions() {
+        let (a, b) = pair().await;
+        let (me, relay) = (StaticSecret::random(), StaticSecret::random());
+        let key = PublicKey::from(&relay).to_bytes();
+        let (c, s) = tokio::join!(connect_as(a, &me, &key, Role::Sender, &["2.0.0"]), accept(b, &relay));
+        let Err(LinkError::Version { theirs }) = c else { panic!("must be refused") };
+        assert_eq!(theirs, "1.2.0");
+        assert!(matches!(s, Err(LinkError::Version { theirs }) if theirs == "2.0.0"));
+    }
+
+    #[tokio::test]
+    async fn a_length_is_checked_before_it_is_believed() {
+        let (mut a, b) = pair().await;
+        a.write_u32(u32::MAX).await.expect("writes");
+        let refused = accept(b, &StaticSecret::random()).await;
+        assert!(matches!(refused, Err(LinkError::FrameLength(n)) if n == u32::MAX as usize));
+    }
+
+    #[tokio::test]
+    async fn an_altered_frame_ends_the_link() {
+        let (relay, client) = (StaticSecret::random(), StaticSecret::random());
+        let (a, b) = pair().await;
+        let key = PublicKey::from(&relay).to_bytes();
+        let (c, s) = tokio::join!(connect(a, &client, &key, Role::Sender), accept(b, &relay));
+        let ((_cr, mut cw), mut s) = (c.expect("connects"), s.expect("accepts"));
+        write_raw(&mut cw.io, &[0; 40]).await.expect("writes");
+        cw.flush().await.expect("flushes");
+        assert!(matches!(s.reader.read().await, Err(LinkError::Noise(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(f) = Frame::decode(&bytes) {
+                prop_assert_eq!(f.encode(), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Mailboxes at a home relay: sealed messages wait here for a client that is away.
+//!
+//! A message leaves the queue when the client has acknowledged it. Everything is bounded: the number of
+//! mailboxes, the messages in each, and their age.
+
+use crate::Key;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+const MAX_MAILBOXES: usize = 4096;
+/// About 8 MiB: four messages of 1 MiB and many short ones.
+const MAX_QUEUED: usize = 4096;
+const EXPIRY: Duration = Duration::from_secs(24 * 3600);
+
+/// A message that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// Rises by one within a mailbox.
+    pub number: u64,
+    /// The message, sealed end to end.
+    pub message: Vec<u8>,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    queue: VecDeque<Queued>,
+    last_number: u64,
+    last_contact: Option<Instant>,
+}
+
+/// All mailboxes of one relay.
+#[derive(Default)]
+pub struct Mailboxes {
+    by_key: HashMap<Key, Mailbox>,
+}
+
+impl Mailboxes {
+    /// The owner of `key` connected. False when there is no room for another mailbox.
+    pub fn register(&mut self, key: Key, now: Instant) -> bool {
+        if self.by_key.len() >= MAX_MAILBOXES && !self.by_key.contains_key(&key) {
+            self.expire(now);
+            if self.by_key.len() >= MAX_MAILBOXES {
+                return false;
+            }
+        }
+        self.by_key.entry(key).or_default().last_contact = Some(now);
+        true
+    }
+
+    /// Queues a message. False when the mailbox is unknown or its quota is used up.
+    pub fn put(&mut self, key: &Key, message: Vec<u8>, now: Instant) -> bool {
+        let Some(mailbox) = self.by_key.get_mut(key) else { return false };
+        while mailbox.queue.front().is_some_and(|q| now.saturating_duration_since(q.since) > EXPIRY) {
+            mailbox.queue.pop_front();
+        }
+        if mailbox.queue.len() >= MAX_QUEUED {
+            return false;
+        }
+        mailbox.last_number += 1;
+        mailbox.queue.push_back(Queued { number: mailbox.last_number, message, since: now });
+        true
+    }
+
+    /// The messages with a number above `after`, in order.
+    pub fn unsent(&self, key: &Key, after: u64) -> impl Iterator<Item = &Queued> {
+        self.by_key.get(key).into_iter().flat_map(move |m| {
+            let start = m.queue.partition_point(|q| q.number <= after);
+            m.queue.range(start..)
+        })
+    }
+
+    /// The client has everything up to `number`.
+    pub fn acknowledge(&mut self, key: &Key, number: u64) {
+        if let Some(mailbox) = self.by_key.get_mut(key) {
+            while mailbox.queue.front().is_some_and(|q| q.number <= number) {
+                mailbox.queue.pop_front();
+            }
+        }
+    }
+
+    /// Forgets mailboxes whose owners have been away for longer than messages are kept.
+    pub fn expire(&mut self, now: Instant) {
+        self.by_key.retain(|_, m| m.last_contact.is_some_and(|t| now.saturating_duration_since(t) <= EXPIRY));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_until_acknowledged_within_its_bounds() {
+        let mut boxes = Mailboxes::default();
+        let now = Instant::now();
+        assert!(!boxes.put(&[1; 32], vec![0], now), "unknown mailbox");
+        assert!(boxes.register([1; 32], now));
+        for i in 0..MAX_QUEUED {
+            assert!(boxes.put(&[1; 32], vec![i as u8], now));
+        }
+        assert!(!boxes.put(&[1; 32], vec![0], now), "quota");
+        assert_eq!(boxes.unsent(&[1; 32], 0).count(), MAX_QUEUED);
+        boxes.acknowledge(&[1; 32], 10);
+        assert_eq!(boxes.unsent(&[1; 32], 0).next().map(|q| q.number), Some(11));
+        assert_eq!(boxes.unsent(&[1; 32], 4000).count(), 96);
+        let later = now + EXPIRY + Duration::from_secs(1);
+        assert!(boxes.put(&[1; 32], vec![0], later), "the expired made room");
+        assert_eq!(boxes.unsent(&[1; 32], 0).count(), 1);
+        boxes.expire(later);
+        assert_eq!(boxes.unsent(&[1; 32], 0).count(), 0);
+        for i in 0..=MAX_MAILBOXES {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&i.to_le_bytes());
+            assert_eq!(boxes.register(key, later), i < MAX_MAILBOXES);
+        }
+    }
+}

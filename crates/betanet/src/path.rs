@@ -1,0 +1,168 @@
+//! Drawing paths: one relay of each layer, its own path for each packet; and learning which relays lose.
+//!
+//! A packet's acknowledgement (or its absence) speaks for all relays of its path. A relay's share is a moving
+//! average of both, and its weight in the draw falls with the fourth power of the share, so that a dead relay
+//! is left out after a few packets while it still gets an occasional one that can show it is back.
+
+use crate::Key;
+use crate::directory::{Consensus, RelayDescriptor};
+use crate::packet::{Hop, exponential_delay};
+use rand::{Rng, RngExt};
+use std::collections::HashMap;
+use std::time::Duration;
+
+const MEMORY: f64 = 0.15;
+const LEAST_WEIGHT: f64 = 0.002;
+/// Below this share a relay counts as out of use.
+const IN_USE: f64 = 0.5;
+
+/// What this node knows about the relays of a network.
+#[derive(Debug, Default)]
+pub struct Health {
+    shares: HashMap<Key, f64>,
+}
+
+impl Health {
+    /// A packet over these relays was acknowledged, or was not in time.
+    pub fn report(&mut self, relays: impl IntoIterator<Item = Key>, arrived: bool) {
+        for relay in relays {
+            let share = self.shares.entry(relay).or_insert(1.0);
+            *share += MEMORY * (f64::from(u8::from(arrived)) - *share);
+        }
+    }
+
+    /// The share of packets over this relay that arrived, lately; none before the first.
+    pub fn share(&self, relay: &Key) -> Option<f64> {
+        self.shares.get(relay).copied()
+    }
+
+    /// False while the relay is practically left out.
+    pub fn in_use(&self, relay: &Key) -> bool {
+        self.share(relay).is_none_or(|s| s >= IN_USE)
+    }
+
+    fn weight(&self, relay: &Key) -> f64 {
+        self.share(relay).unwrap_or(1.0).powi(4).max(LEAST_WEIGHT)
+    }
+}
+
+/// Why no path can be drawn.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// The receiver's home relay is not in the consensus.
+    #[error("the receiver's home relay {0} is not in the consensus")]
+    UnknownHome(String),
+    /// No relay of this layer can be used now.
+    #[error("no relay of layer {0} can be used now")]
+    EmptyLayer(u8),
+}
+
+/// Draws entry and middle for a packet whose last hop is `home`, with exponential delays.
+/// `usable` says which entries have a link now.
+///
+/// # Errors
+/// [`PathError`]; the level is never lowered instead.
+pub fn draw<R: Rng>(
+    rng: &mut R,
+    consensus: &Consensus,
+    health: &Health,
+    home: &Key,
+    mean_delay: Duration,
+    usable: impl Fn(&Key) -> bool,
+) -> Result<[Hop; 3], PathError> {
+    let home = consensus.relay(home).ok_or_else(|| PathError::UnknownHome(crate::short(home)))?;
+    let mut layer = |n: u8| {
+        let relays: Vec<&RelayDescriptor> =
+            consensus.layer(n).filter(|r| r.id != home.id && (n != 1 || usable(&r.id))).collect();
+        let total: f64 = relays.iter().map(|r| health.weight(&r.id)).sum();
+        let mut point = rng.random::<f64>() * total;
+        let chosen = relays.iter().find(|r| {
+            point -= health.weight(&r.id);
+            point < 0.0
+        });
+        chosen.or(relays.last()).copied().ok_or(PathError::EmptyLayer(n))
+    };
+    let (entry, middle) = (layer(1)?, layer(2)?);
+    let mut hop = |relay: &RelayDescriptor| Hop {
+        relay: relay.id,
+        sphinx_key: relay.sphinx_key,
+        delay: exponential_delay(rng, mean_delay),
+    };
+    let (entry, middle) = (hop(entry), hop(middle));
+    // The last hop hands over to the mailbox at once: waiting there would protect nothing more.
+    let last = Hop { relay: home.id, sphinx_key: home.sphinx_key, delay: Duration::ZERO };
+    Ok([entry, middle, last])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    fn consensus() -> Consensus {
+        let relay = |n: u8, layer| RelayDescriptor {
+            id: [n; 32],
+            sphinx_key: [n; 32],
+            address: ([127, 0, 0, 1], 9000).into(),
+            layer,
+        };
+        Consensus {
+            network: [0; 32],
+            test: true,
+            valid_after: 0,
+            valid_until: 1,
+            relays: vec![relay(1, 1), relay(2, 1), relay(3, 2), relay(4, 2), relay(5, 3), relay(6, 3)],
+        }
+    }
+
+    fn count(health: &Health, usable: fn(&Key) -> bool, n: u32) -> HashMap<Key, u32> {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut seen = HashMap::new();
+        for _ in 0..n {
+            let path = draw(&mut rng, &consensus(), health, &[6; 32], Duration::from_millis(50), usable)
+                .expect("draws");
+            assert_eq!(path[2].relay, [6; 32]);
+            for hop in path {
+                *seen.entry(hop.relay).or_default() += 1;
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn each_packet_draws_evenly_and_a_losing_relay_is_left_out_until_it_is_back() {
+        let mut health = Health::default();
+        let seen = count(&health, |_| true, 1000);
+        for n in [1, 2, 3, 4] {
+            assert!((400..600).contains(&seen[&[n; 32]]), "{seen:?}");
+        }
+        for _ in 0..20 {
+            health.report([[1; 32], [3; 32]], false);
+            health.report([[1; 32], [4; 32]], true);
+        }
+        assert!(!health.in_use(&[3; 32]) && health.in_use(&[4; 32]));
+        let seen = count(&health, |_| true, 1000);
+        assert!(seen.get(&[3; 32]).copied().unwrap_or(0) < 20, "{seen:?}");
+        for _ in 0..20 {
+            health.report([[3; 32]], true);
+        }
+        assert!(count(&health, |_| true, 1000)[&[3; 32]] > 300);
+    }
+
+    #[test]
+    fn unusable_entries_are_not_drawn_and_a_missing_layer_is_an_error() {
+        let health = Health::default();
+        assert!(!count(&health, |id| id[0] != 1, 200).contains_key(&[1; 32]));
+        let mut rng = StdRng::seed_from_u64(3);
+        let c = consensus();
+        assert_eq!(
+            draw(&mut rng, &c, &health, &[6; 32], Duration::ZERO, |_| false),
+            Err(PathError::EmptyLayer(1))
+        );
+        assert!(matches!(
+            draw(&mut rng, &c, &health, &[9; 32], Duration::ZERO, |_| true),
+            Err(PathError::UnknownHome(_))
+        ));
+    }
+}

@@ -1,0 +1,106 @@
+//! Clients over real relays on loopback TCP, in one process: delivery, queueing, replay, a dead relay.
+
+use betanet::client::{Client, ClientConfig};
+use betanet::directory::Consensus;
+use betanet::relay::{Relay, RelayConfig};
+use betanet::testnet::{LAYOUT, TestNetwork};
+use betanet::{Key, LinkState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use x25519_dalek::{PublicKey, StaticSecret};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Net {
+    relays: Vec<Option<Relay>>,
+    consensus: Arc<Consensus>,
+    _keep: watch::Sender<Arc<Consensus>>,
+}
+
+async fn network() -> Net {
+    let net = TestNetwork::generate(&LAYOUT, 1_000_000).expect("generates");
+    let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
+    let (sender, receiver) = watch::channel(consensus.clone());
+    let mut relays = Vec::new();
+    for (keys, listen, _) in net.relays() {
+        let config = RelayConfig { keys, listen, replay_file: None };
+        relays.push(Some(Relay::start(config, receiver.clone()).await.expect("starts")));
+    }
+    Net { relays, consensus, _keep: sender }
+}
+
+async fn client(net: &Net, mailbox: &StaticSecret) -> (Client, mpsc::Receiver<Vec<u8>>) {
+    let home = net.consensus.layer(3).next().expect("has a home").id;
+    let (client, inbound) = Client::start(ClientConfig {
+        consensus: net.consensus.clone(),
+        mailbox: mailbox.clone(),
+        home,
+        mean_delay: Duration::from_millis(2),
+    })
+    .expect("starts");
+    let mut state = client.watch_home();
+    timeout(PATIENCE, state.wait_for(|s| *s == LinkState::Up)).await.expect("in time").expect("up");
+    while client.entries_up() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (client, inbound)
+}
+
+fn public(secret: &StaticSecret) -> Key {
+    PublicKey::from(secret).to_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_arrive_and_wait_for_the_absent() {
+    let net = network().await;
+    let (a_key, b_key) = (StaticSecret::random(), StaticSecret::random());
+    let (a, _a_in) = client(&net, &a_key).await;
+    let (b, mut b_in) = client(&net, &b_key).await;
+    let home = b.home();
+    for i in 0..50u8 {
+        let path = a.send(&home, &public(&b_key), &[i; 100]).expect("sends");
+        assert_eq!(path.len(), 3);
+    }
+    let mut got: Vec<u8> = Vec::new();
+    for _ in 0..50 {
+        got.push(timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open")[0]);
+    }
+    got.sort_unstable();
+    assert_eq!(got, (0..50).collect::<Vec<u8>>());
+
+    // The receiver goes away; its home relay keeps what comes.
+    drop((b, b_in));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    a.send(&home, &public(&b_key), b"while you were away").expect("sends");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (_b, mut b_in) = client(&net, &b_key).await;
+    let waited = timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open");
+    assert_eq!(waited, b"while you were away");
+    let mixed: u64 = net.relays.iter().flatten().map(|r| r.counters().forwarded).sum();
+    assert_eq!(mixed, 51 * 2, "two relays forward each packet, the third delivers it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_middle_relay_is_avoided_once_reported() {
+    let mut net = network().await;
+    let (a_key, b_key) = (StaticSecret::random(), StaticSecret::random());
+    let (a, _a_in) = client(&net, &a_key).await;
+    let (b, mut b_in) = client(&net, &b_key).await;
+    let dead = net.consensus.layer(2).next().expect("has middles").id;
+    let relay =
+        net.relays.iter_mut().find(|r| r.as_ref().is_some_and(|r| r.id() == dead)).and_then(Option::take);
+    relay.expect("found").shutdown().await;
+    let mut arrived = 0;
+    for _ in 0..60 {
+        let path = a.send(&b.home(), &public(&b_key), b"x").expect("sends");
+        let ids: Vec<Key> = path.iter().map(|h| h.relay).collect();
+        let ok = timeout(Duration::from_millis(300), b_in.recv()).await.is_ok();
+        assert_eq!(ok, path[1].relay != dead);
+        a.report(&ids, ok);
+        arrived += u32::from(ok);
+    }
+    assert!(!a.relay_health(&dead).1, "the dead relay is out of use");
+    assert!(arrived > 40, "only {arrived} of 60 arrived");
+}
