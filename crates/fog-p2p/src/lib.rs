@@ -1,1 +1,54 @@
-//! One message layer over all roads
+//! One message layer over all roads.
+//!
+//! A message goes into the *outbox* in the same transaction as the state that caused it, and leaves the outbox
+//! only when the other side has acknowledged it. The receiver acknowledges only after it has committed what
+//! the message did, together with the message's id. So every message takes effect exactly once, whatever is
+//! killed in between.
+//!
+//! ```text
+//!  app tx ── outbox::put ──> commit ── Endpoint::wake
+//!                                        │ fragments, each sealed to the receiver (envelope)
+//!                                        ▼
+//!                                    Transport (betanet, later mesh, direct ...)
+//!                                        ▼
+//!  app tx <── Event::Incoming ── reassembly ── open envelope
+//!    └ inbox::first_time, effects, commit ── Endpoint::confirm ── acknowledgement ──> sender: Event::Delivered
+//! ```
+//!
+//! * [`envelope`]: the road-independent sealed datagram (Noise X: the sender is authenticated, and hidden).
+//! * [`datagram`]: what is inside: fragments, acknowledgements, presence.
+//! * [`session`]: fragmenting, reassembly, retransmission for all peers; a state machine without IO.
+//! * [`outbox`], [`inbox`]: the tables, used inside the caller's transactions.
+//! * [`transport`]: the small trait that a road implements; [`mixnet`] is the first.
+//! * [`endpoint`]: the driver.
+//!
+//! A peer is known here by the X25519 key of their identity; who that is, the node above knows.
+
+pub mod datagram;
+pub mod endpoint;
+pub mod envelope;
+pub mod inbox;
+pub mod mixnet;
+pub mod outbox;
+pub mod session;
+pub mod transport;
+
+use sqlx::migrate::Migrator;
+
+/// A peer: the X25519 public key of their identity.
+pub type PeerKey = [u8; 32];
+/// A message's id: random, chosen by its sender.
+pub type MessageId = [u8; 16];
+
+/// The longest message body. More goes in chunks of the application's own.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Creates or updates this crate's tables.
+///
+/// # Errors
+/// Those of the database.
+pub async fn migrate(pool: &sqlx::SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut migrator: Migrator = sqlx::migrate!();
+    migrator.dangerous_set_table_name("_migrations_p2p");
+    migrator.run(pool).await
+}

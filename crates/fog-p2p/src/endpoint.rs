@@ -1,0 +1,352 @@
+//! The driver around [`Sessions`]: reads the outbox, seals and sends, opens and delivers.
+
+use crate::datagram::Datagram;
+use crate::session::{Output, Sessions};
+use crate::transport::{Address, Route, Transport, TransportError};
+use crate::{MessageId, PeerKey, envelope, outbox};
+use parking_lot::Mutex;
+use sqlx::SqlitePool;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+use x25519_dalek::StaticSecret;
+
+/// A node tells its peers that it is there this often (the baseline's heartbeat).
+const HEARTBEAT: Duration = Duration::from_secs(60);
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+const LATER_PAUSE: Duration = Duration::from_millis(300);
+const COMMANDS: usize = 256;
+/// Datagrams sent in one go before the endpoint listens again.
+const BURST: usize = 32;
+
+/// What the application hears.
+#[derive(Debug)]
+pub enum Event {
+    /// A message is here: let it take effect in a transaction with [`crate::inbox::first_time`], commit, then
+    /// [`Endpoint::confirm`]; or [`Endpoint::reject`] if it cannot be stored now.
+    Incoming {
+        /// From whom, proven.
+        peer: PeerKey,
+        /// Its id.
+        id: MessageId,
+        /// Its kind.
+        kind: u16,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// All of the message has been handed to the road once.
+    Sent(MessageId),
+    /// The other side has it on disk: call [`outbox::remove`] in the transaction that notes it.
+    Delivered(MessageId),
+    /// The message waits, for this reason.
+    Waiting(MessageId, String),
+    /// Something authentic came from this peer.
+    Heard(PeerKey),
+    /// A fragment went out over this route.
+    Routed {
+        /// Of which message.
+        message: MessageId,
+        /// Which fragment.
+        index: u16,
+        /// Of how many.
+        count: u16,
+        /// The way.
+        route: Route,
+    },
+    /// A fragment was acknowledged after this time.
+    Arrived {
+        /// Of which message.
+        message: MessageId,
+        /// Which fragment.
+        index: u16,
+        /// Sending to acknowledgement.
+        after: Duration,
+    },
+}
+
+enum Command {
+    Wake,
+    Withdraw(MessageId),
+    Peer(PeerKey, Option<Address>),
+    RemovePeer(PeerKey),
+    Confirm(PeerKey, MessageId),
+    Reject(PeerKey, MessageId),
+    Announce,
+}
+
+/// A handle on the running endpoint. It stops when the last clone is dropped.
+#[derive(Clone)]
+pub struct Endpoint {
+    commands: mpsc::Sender<Command>,
+    resent: Arc<AtomicU64>,
+    blocked: Arc<Mutex<HashSet<PeerKey>>>,
+}
+
+impl Endpoint {
+    /// Starts. Sealed datagrams come in over `inbound`, events go out over the returned receiver, which the
+    /// application must keep reading.
+    pub fn start(
+        pool: SqlitePool,
+        secret: StaticSecret,
+        road: Arc<dyn Transport>,
+        stranger_kinds: Vec<u16>,
+        inbound: mpsc::Receiver<Vec<u8>>,
+    ) -> (Self, mpsc::Receiver<Event>) {
+        let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (events, event_receiver) = mpsc::channel(COMMANDS);
+        let endpoint = Self { commands, resent: Arc::default(), blocked: Arc::default() };
+        let driver = Driver {
+            pool,
+            sessions: Sessions::new(road.datagram_len(), road.patience(), stranger_kinds, started_ms),
+            secret,
+            road,
+            events,
+            resent: endpoint.resent.clone(),
+            blocked: endpoint.blocked.clone(),
+            last_reason: None,
+        };
+        tokio::spawn(driver.run(receiver, inbound));
+        (endpoint, event_receiver)
+    }
+
+    /// The outbox has something new: call after the commit.
+    pub async fn wake(&self) {
+        self.command(Command::Wake).await;
+    }
+
+    /// The application took a message out of the outbox.
+    pub async fn withdraw(&self, id: MessageId) {
+        self.command(Command::Withdraw(id)).await;
+    }
+
+    /// This peer is one of ours and lives there.
+    pub async fn set_peer(&self, peer: PeerKey, address: Option<Address>) {
+        self.blocked.lock().remove(&peer);
+        self.command(Command::Peer(peer, address)).await;
+    }
+
+    /// Nothing of this peer gets in any more, and nothing goes out.
+    pub async fn block(&self, peer: PeerKey) {
+        self.blocked.lock().insert(peer);
+        self.command(Command::RemovePeer(peer)).await;
+    }
+
+    /// The message took effect and is on disk.
+    pub async fn confirm(&self, peer: PeerKey, id: MessageId) {
+        self.command(Command::Confirm(peer, id)).await;
+    }
+
+    /// The message could not be stored now; the sender will send it again.
+    pub async fn reject(&self, peer: PeerKey, id: MessageId) {
+        self.command(Command::Reject(peer, id)).await;
+    }
+
+    /// Tell all peers now that this node is there.
+    pub async fn announce(&self) {
+        self.command(Command::Announce).await;
+    }
+
+    /// Fragments sent again since the start.
+    pub fn resent(&self) -> u64 {
+        self.resent.load(Ordering::Relaxed)
+    }
+
+    async fn command(&self, command: Command) {
+        // The driver ends only when every handle is gone, so this cannot fail while one is in use.
+        _ = self.commands.send(command).await;
+    }
+}
+
+struct Driver {
+    pool: SqlitePool,
+    sessions: Sessions,
+    secret: StaticSecret,
+    road: Arc<dyn Transport>,
+    events: mpsc::Sender<Event>,
+    resent: Arc<AtomicU64>,
+    blocked: Arc<Mutex<HashSet<PeerKey>>>,
+    last_reason: Option<(MessageId, String)>,
+}
+
+impl Driver {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut inbound: mpsc::Receiver<Vec<u8>>) {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut refresh = true;
+        let mut inbound_open = true;
+        loop {
+            if refresh {
+                refresh = !self.refresh().await;
+            }
+            if !self.work().await {
+                return;
+            }
+            let now = Instant::now();
+            let mut due = self.sessions.next_due(now).unwrap_or(now + HEARTBEAT);
+            if refresh {
+                due = due.min(now + Duration::from_secs(1)); // the database failed: try again
+            }
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(command) => {
+                        refresh |= matches!(command, Command::Wake);
+                        self.obey(command).await;
+                        // What else is there already, so that a burst of commands costs one round.
+                        while let Ok(command) = commands.try_recv() {
+                            refresh |= matches!(command, Command::Wake);
+                            self.obey(command).await;
+                        }
+                    }
+                },
+                datagram = inbound.recv(), if inbound_open => match datagram {
+                    Some(datagram) => self.receive(&datagram),
+                    None => inbound_open = false,
+                },
+                _ = heartbeat.tick() => self.announce(),
+                () = sleep_until(due.into()) => {}
+            }
+        }
+    }
+
+    /// Reads the outbox anew. False if the database failed.
+    async fn refresh(&mut self) -> bool {
+        let result = async {
+            let mut conn = self.pool.acquire().await?;
+            outbox::waiting(&mut conn).await
+        };
+        match result.await {
+            Ok(waiting) => {
+                for message in waiting {
+                    self.sessions.enqueue(message);
+                }
+                true
+            }
+            Err(e) => {
+                tracing::error!("the outbox cannot be read: {e}");
+                false
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Wake => {}
+            Command::Withdraw(id) => self.sessions.withdraw(&id),
+            Command::Peer(peer, address) => {
+                self.sessions.set_peer(peer, address);
+                // What waited for this peer's address is in the outbox.
+                self.refresh().await;
+            }
+            Command::RemovePeer(peer) => self.sessions.remove_peer(&peer),
+            Command::Confirm(peer, id) => self.sessions.confirm(now, &peer, &id),
+            Command::Reject(peer, id) => self.sessions.reject(&peer, &id),
+            Command::Announce => self.announce(),
+        }
+    }
+
+    fn announce(&mut self) {
+        for (peer, address) in self.sessions.known() {
+            if let Ok(sealed) = self.seal(&peer, &Datagram::Presence) {
+                _ = self.road.send(&address, &sealed);
+            }
+        }
+    }
+
+    fn seal(&self, peer: &PeerKey, content: &Datagram) -> Result<Vec<u8>, envelope::EnvelopeError> {
+        envelope::seal(&self.secret, peer, &content.encode(), self.road.datagram_len())
+    }
+
+    fn receive(&mut self, sealed: &[u8]) {
+        let Ok((peer, content)) = envelope::open(&self.secret, sealed) else {
+            tracing::debug!("an envelope that is not for this node was dropped");
+            return;
+        };
+        if self.blocked.lock().contains(&peer) {
+            return;
+        }
+        match Datagram::decode(&content) {
+            Some(content) => self.sessions.receive(Instant::now(), peer, content),
+            None => tracing::debug!("a malformed datagram was dropped"),
+        }
+    }
+
+    /// Does what the sessions ask for, up to a burst of sending. False when nobody listens any more.
+    async fn work(&mut self) -> bool {
+        self.sessions.set_patience(self.road.patience());
+        for id in self.sessions.wants() {
+            let result = async {
+                let mut conn = self.pool.acquire().await?;
+                outbox::body(&mut conn, &id).await
+            };
+            match result.await {
+                Ok(body) => self.sessions.load(&id, body),
+                Err(e) => {
+                    tracing::error!("a message cannot be read from the outbox: {e}");
+                    break;
+                }
+            }
+        }
+        let mut sent = 0;
+        while sent < BURST {
+            let Some(output) = self.sessions.poll(Instant::now()) else { break };
+            let event = match output {
+                Output::Send { peer, address, content } => {
+                    sent += 1;
+                    self.send(peer, &address, &content)
+                }
+                Output::Deliver { peer, id, kind, body } => Some(Event::Incoming { peer, id, kind, body }),
+                Output::Sent(id) => Some(Event::Sent(id)),
+                Output::Delivered(id) => Some(Event::Delivered(id)),
+                Output::Heard(peer) => Some(Event::Heard(peer)),
+                Output::FragmentArrived(message, index, after) => {
+                    Some(Event::Arrived { message, index, after })
+                }
+                Output::Feedback(address, route, arrived) => {
+                    self.road.feedback(&address, &route, arrived);
+                    None
+                }
+            };
+            if let Some(event) = event
+                && self.events.send(event).await.is_err()
+            {
+                return false;
+            }
+        }
+        self.resent.store(self.sessions.resent(), Ordering::Relaxed);
+        true
+    }
+
+    fn send(&mut self, peer: PeerKey, address: &Address, content: &Datagram) -> Option<Event> {
+        let result = match self.seal(&peer, content) {
+            Ok(sealed) => self.road.send(address, &sealed),
+            Err(e) => Err(TransportError::Unreachable(e.to_string())),
+        };
+        let Datagram::Fragment(f) = content else {
+            return None; // an acknowledgement that got lost is asked for again
+        };
+        let now = Instant::now();
+        match result {
+            Ok(route) => {
+                self.sessions.sent(now, &peer, &f.message, f.index, route.clone());
+                self.last_reason = None;
+                Some(Event::Routed { message: f.message, index: f.index, count: f.count, route })
+            }
+            Err(e) => {
+                let pause = if e == TransportError::Busy { BUSY_PAUSE } else { LATER_PAUSE };
+                self.sessions.not_sent(now, &peer, &f.message, f.index, pause);
+                let reason = (f.message, e.to_string());
+                if e == TransportError::Busy || self.last_reason.as_ref() == Some(&reason) {
+                    return None;
+                }
+                self.last_reason = Some(reason.clone());
+                Some(Event::Waiting(reason.0, reason.1))
+            }
+        }
+    }
+}

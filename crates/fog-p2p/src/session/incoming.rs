@@ -1,0 +1,121 @@
+//! Reassembly of one message, and the memory of what was confirmed.
+
+use crate::datagram::Fragment;
+use crate::{MAX_MESSAGE, MessageId, PeerKey};
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Bytes that one of our peers may have in reassembly.
+pub(super) const KNOWN_BYTES: usize = 6 * MAX_MESSAGE;
+/// Bytes that a stranger may have in reassembly.
+pub(super) const STRANGER_BYTES: usize = 16 * 1024;
+/// Fragments that a stranger's message may have.
+pub(super) const STRANGER_FRAGMENTS: u16 = 4;
+/// Messages of one peer in reassembly.
+pub(super) const MAX_PARTIAL: usize = 32;
+/// A half message is forgotten after this long without a fragment.
+const STALE: Duration = Duration::from_secs(600);
+/// A whole message that the application did not confirm is forgotten, so that a copy gets another chance.
+const UNCONFIRMED: Duration = Duration::from_secs(20);
+const MAX_RECENT: usize = 8192;
+
+pub(super) struct Incoming {
+    attempt: u64,
+    kind: u16,
+    total: usize,
+    parts: Vec<Option<Vec<u8>>>,
+    missing: usize,
+    touched: Instant,
+    delivered: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(first: &Fragment, attempt: u64, now: Instant) -> Self {
+        Self {
+            attempt,
+            kind: first.kind,
+            total: first.total as usize,
+            parts: vec![None; usize::from(first.count)],
+            missing: usize::from(first.count),
+            touched: now,
+            delivered: false,
+        }
+    }
+
+    /// Adds a fragment; gives kind and body when it was the last one missing.
+    pub(super) fn add(&mut self, fragment: Fragment, now: Instant) -> Option<(u16, Vec<u8>)> {
+        let consistent = fragment.kind == self.kind
+            && usize::from(fragment.count) == self.parts.len()
+            && fragment.total as usize == self.total;
+        if self.delivered || !consistent {
+            return None;
+        }
+        self.touched = now;
+        let held: usize = self.parts.iter().flatten().map(Vec::len).sum();
+        let part = self.parts.get_mut(usize::from(fragment.index))?;
+        if part.is_some() || held + fragment.data.len() > self.total {
+            return None;
+        }
+        *part = Some(fragment.data);
+        self.missing -= 1;
+        if self.missing > 0 {
+            return None;
+        }
+        let body: Vec<u8> = std::mem::take(&mut self.parts).into_iter().flatten().flatten().collect();
+        self.delivered = true;
+        (body.len() == self.total).then_some((self.kind, body))
+    }
+
+    pub(super) fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
+    pub(super) fn is_delivered(&self) -> bool {
+        self.delivered
+    }
+
+    /// A bit for each fragment that is here.
+    pub(super) fn have(&self) -> Vec<u8> {
+        let mut bits = vec![0; self.parts.len().div_ceil(8)];
+        for (i, _) in self.parts.iter().enumerate().filter(|(_, p)| p.is_some()) {
+            bits[i / 8] |= 1 << (i % 8);
+        }
+        bits
+    }
+
+    pub(super) fn reserved(&self) -> usize {
+        if self.delivered { 0 } else { self.total }
+    }
+
+    pub(super) fn touched(&self) -> Instant {
+        self.touched
+    }
+
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.touched) > if self.delivered { UNCONFIRMED } else { STALE }
+    }
+}
+
+/// The messages confirmed lately, whose copies are acknowledged without being put together again.
+#[derive(Default)]
+pub(super) struct Recent {
+    order: VecDeque<(PeerKey, MessageId)>,
+    set: HashSet<(PeerKey, MessageId)>,
+}
+
+impl Recent {
+    pub(super) fn contains(&self, peer: &PeerKey, id: &MessageId) -> bool {
+        self.set.contains(&(*peer, *id))
+    }
+
+    pub(super) fn insert(&mut self, peer: PeerKey, id: MessageId) {
+        if self.set.insert((peer, id)) {
+            self.order.push_back((peer, id));
+            if self.order.len() > MAX_RECENT
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.set.remove(&oldest);
+            }
+        }
+    }
+}

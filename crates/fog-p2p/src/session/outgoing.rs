@@ -1,0 +1,150 @@
+//! One message on its way out.
+
+use crate::MessageId;
+use crate::datagram::{Ack, Fragment};
+use crate::outbox::{Priority, Waiting};
+use crate::transport::Route;
+use std::time::{Duration, Instant};
+
+enum State {
+    Unsent,
+    /// Given to the driver, which has not told yet.
+    Handed,
+    InFlight(Instant, Route),
+    Arrived,
+}
+
+pub(super) struct Outgoing {
+    pub(super) id: MessageId,
+    pub(super) priority: Priority,
+    /// The application knows that every fragment went out.
+    pub(super) told_sent: bool,
+    kind: u16,
+    body: Vec<u8>,
+    piece: usize,
+    fragments: Vec<State>,
+    sent_once: Vec<bool>,
+    /// The receiver's latest attempt at putting it together.
+    attempt: u64,
+    /// All fragments are there since then; the confirmation is not.
+    all_arrived: Option<Instant>,
+}
+
+impl Outgoing {
+    pub(super) fn new(waiting: &Waiting, body: Vec<u8>, piece: usize) -> Self {
+        let count = body.len().div_ceil(piece).max(1);
+        Self {
+            id: waiting.id,
+            priority: waiting.priority,
+            told_sent: false,
+            kind: waiting.kind,
+            body,
+            piece,
+            fragments: (0..count).map(|_| State::Unsent).collect(),
+            sent_once: vec![false; count],
+            attempt: 0,
+            all_arrived: None,
+        }
+    }
+
+    pub(super) fn next_fragment(&mut self) -> Option<Fragment> {
+        let index = self.fragments.iter().position(|s| matches!(s, State::Unsent))?;
+        self.fragments[index] = State::Handed;
+        let start = index * self.piece;
+        let end = (start + self.piece).min(self.body.len());
+        Some(Fragment {
+            message: self.id,
+            kind: self.kind,
+            index: index as u16,
+            count: self.fragments.len() as u16,
+            total: self.body.len() as u32,
+            data: self.body[start..end].to_vec(),
+        })
+    }
+
+    /// True if the fragment went out before.
+    pub(super) fn sent(&mut self, index: u16, now: Instant, route: Route) -> bool {
+        let index = usize::from(index);
+        let Some(state) = self.fragments.get_mut(index) else { return false };
+        if !matches!(state, State::Arrived) {
+            *state = State::InFlight(now, route);
+        }
+        std::mem::replace(&mut self.sent_once[index], true)
+    }
+
+    pub(super) fn unsend(&mut self, index: u16) {
+        if let Some(state @ State::Handed) = self.fragments.get_mut(usize::from(index)) {
+            *state = State::Unsent;
+        }
+    }
+
+    /// The fragments that this acknowledgement adds, with when and how they were sent.
+    pub(super) fn arrived(&mut self, ack: &Ack) -> Vec<(u16, Instant, Route)> {
+        if !ack.complete && ack.attempt < self.attempt {
+            return Vec::new(); // overtaken by a newer one
+        }
+        let anew = !ack.complete && ack.attempt > self.attempt;
+        if anew {
+            self.attempt = ack.attempt;
+            self.all_arrived = None;
+        }
+        let mut arrived = Vec::new();
+        for (i, state) in self.fragments.iter_mut().enumerate() {
+            let here = ack.complete || ack.have.get(i / 8).is_some_and(|b| b & (1 << (i % 8)) != 0);
+            if here && let State::InFlight(sent, route) = std::mem::replace(state, State::Arrived) {
+                arrived.push((i as u16, sent, route));
+            } else if anew && !here && matches!(state, State::Arrived) {
+                *state = State::Unsent; // it was there, and was lost with the earlier attempt
+            }
+        }
+        arrived
+    }
+
+    pub(super) fn all_sent_once(&self) -> bool {
+        self.sent_once.iter().all(|s| *s)
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.fragments.iter().filter(|s| matches!(s, State::InFlight(..) | State::Handed)).count()
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        self.fragments.iter().any(|s| matches!(s, State::Unsent))
+    }
+
+    pub(super) fn oldest_in_flight(&self) -> Option<Instant> {
+        self.fragments
+            .iter()
+            .filter_map(|s| if let State::InFlight(t, _) = s { Some(*t) } else { None })
+            .min()
+    }
+
+    /// Fragments without an acknowledgement for longer than `limit` go back to unsent. The confirmation of the
+    /// whole message may get lost too: then all have arrived, and the last one goes out again to ask for it.
+    pub(super) fn time_out(&mut self, now: Instant, limit: Duration) -> Vec<(Instant, Route)> {
+        let mut lost = Vec::new();
+        for state in &mut self.fragments {
+            if let State::InFlight(sent, _) = state
+                && now.saturating_duration_since(*sent) >= limit
+                && let State::InFlight(sent, route) = std::mem::replace(state, State::Unsent)
+            {
+                lost.push((sent, route));
+            }
+        }
+        if self.fragments.iter().all(|s| matches!(s, State::Arrived)) {
+            let since = *self.all_arrived.get_or_insert(now);
+            if now.saturating_duration_since(since) >= limit
+                && let Some(last) = self.fragments.last_mut()
+            {
+                *last = State::Unsent;
+                self.all_arrived = None;
+            }
+        }
+        lost
+    }
+
+    /// When the confirmation of a message whose fragments have all arrived is asked for again.
+    pub(super) fn unconfirmed_since(&self) -> Option<Instant> {
+        self.all_arrived
+    }
+}

@@ -1,0 +1,253 @@
+//! Two sides, a road that loses, doubles and reorders, a simulated clock.
+
+use super::*;
+use crate::outbox::Priority;
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+const PATIENCE: Duration = Duration::from_millis(500);
+const LEN: usize = 600;
+
+fn sessions() -> Sessions {
+    Sessions::new(LEN, PATIENCE, vec![1], 1)
+}
+
+fn address() -> Address {
+    Address { road: "test", bytes: vec![] }
+}
+
+fn waiting(id: u8, peer: PeerKey, kind: u16) -> Waiting {
+    Waiting { id: [id; 16], peer, kind, priority: Priority::Normal }
+}
+
+struct World {
+    now: Instant,
+    rng: StdRng,
+    /// Due time, receiver (0 or 1), content.
+    air: Vec<(Instant, usize, Datagram)>,
+    sides: [Sessions; 2],
+    delivered: Vec<(MessageId, Vec<u8>)>,
+    acknowledged: Vec<MessageId>,
+    loss: f64,
+    confirm: bool,
+}
+
+const KEYS: [PeerKey; 2] = [[10; 32], [20; 32]];
+
+impl World {
+    fn new(seed: u64, loss: f64) -> Self {
+        let mut sides = [sessions(), sessions()];
+        sides[0].set_peer(KEYS[1], Some(address()));
+        sides[1].set_peer(KEYS[0], Some(address()));
+        Self {
+            now: Instant::now(),
+            rng: StdRng::seed_from_u64(seed),
+            air: Vec::new(),
+            sides,
+            delivered: Vec::new(),
+            acknowledged: Vec::new(),
+            loss,
+            confirm: true,
+        }
+    }
+
+    fn step(&mut self) {
+        for side in 0..2 {
+            while let Some(output) = self.sides[side].poll(self.now) {
+                match output {
+                    Output::Send { peer, content, .. } => {
+                        if let Datagram::Fragment(f) = &content {
+                            let id = f.message;
+                            self.sides[side].sent(self.now, &peer, &id, f.index, Route::default());
+                        }
+                        assert!(content.encode().len() <= envelope::capacity(LEN));
+                        let copies = 1 + usize::from(self.rng.random_bool(0.05));
+                        for _ in 0..copies {
+                            if !self.rng.random_bool(self.loss) {
+                                let delay = Duration::from_millis(self.rng.random_range(10..150));
+                                self.air.push((self.now + delay, 1 - side, content.clone()));
+                            }
+                        }
+                    }
+                    Output::Deliver { peer, id, body, .. } => {
+                        self.delivered.push((id, body));
+                        if self.confirm {
+                            self.sides[side].confirm(self.now, &peer, &id);
+                        }
+                    }
+                    Output::Delivered(id) => self.acknowledged.push(id),
+                    _ => {}
+                }
+            }
+        }
+        self.now += Duration::from_millis(10);
+        let (due, later) = std::mem::take(&mut self.air).into_iter().partition(|(t, ..)| *t <= self.now);
+        self.air = later;
+        let due: Vec<(Instant, usize, Datagram)> = due;
+        for (_, to, content) in due {
+            self.sides[to].receive(self.now, KEYS[1 - to], content);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn every_message_arrives_whole_over_a_road_that_loses_a_fifth(
+        seed: u64, lens in proptest::collection::vec(0usize..20_000, 1..12)
+    ) {
+        let mut world = World::new(seed, 0.2);
+        let bodies: Vec<Vec<u8>> = lens.iter().enumerate().map(|(i, n)| vec![i as u8; *n]).collect();
+        for i in 0..bodies.len() {
+            world.sides[0].enqueue(waiting(i as u8, KEYS[1], 7));
+        }
+        for _ in 0..20_000 {
+            for id in world.sides[0].wants() {
+                world.sides[0].load(&id, Some(bodies[usize::from(id[0])].clone()));
+            }
+            world.step();
+            if world.acknowledged.len() == bodies.len() {
+                break;
+            }
+        }
+        prop_assert_eq!(world.acknowledged.len(), bodies.len());
+        // A copy can be delivered again only if it was never confirmed, and here each was.
+        prop_assert_eq!(world.delivered.len(), bodies.len());
+        for (id, body) in &world.delivered {
+            prop_assert_eq!(body, &bodies[usize::from(id[0])]);
+        }
+    }
+}
+
+#[test]
+fn an_unconfirmed_message_is_not_acknowledged_and_comes_again() {
+    let mut world = World::new(1, 0.0);
+    world.confirm = false;
+    world.sides[0].enqueue(waiting(1, KEYS[1], 7));
+    world.sides[0].load(&[1; 16], Some(vec![5; 2000]));
+    for _ in 0..500 {
+        world.step();
+    }
+    assert!(world.acknowledged.is_empty());
+    assert_eq!(world.delivered.len(), 1);
+    // The application failed (disk full, say) and works again later.
+    world.confirm = true;
+    for _ in 0..8000 {
+        world.step();
+    }
+    assert_eq!(world.acknowledged, vec![[1; 16]]);
+    assert_eq!(world.delivered.len(), 2);
+}
+
+#[test]
+fn an_absent_peer_is_probed_rarely_and_flushed_when_heard() {
+    let mut world = World::new(1, 1.0);
+    world.sides[0].enqueue(waiting(1, KEYS[1], 7));
+    world.sides[0].load(&[1; 16], Some(vec![5; 50_000]));
+    let hour = world.now + Duration::from_secs(3600);
+    let mut sent = 0;
+    while world.now < hour {
+        while let Some(output) = world.sides[0].poll(world.now) {
+            if let Output::Send { peer, content: Datagram::Fragment(f), .. } = output {
+                sent += 1;
+                world.sides[0].sent(world.now, &peer, &f.message, f.index, Route::default());
+            }
+        }
+        world.now += Duration::from_millis(500);
+    }
+    assert!((100..1000).contains(&sent), "{sent} fragments in an hour of silence");
+    world.loss = 0.0;
+    world.sides[0].receive(world.now, KEYS[1], Datagram::Presence);
+    let back = world.now;
+    while world.acknowledged.is_empty() && world.now < back + Duration::from_secs(5) {
+        world.step();
+    }
+    assert_eq!(world.acknowledged.len(), 1, "flushed within 5 s of the first sign of life");
+}
+
+#[test]
+fn strangers_get_almost_nothing() {
+    let mut s = sessions();
+    let now = Instant::now();
+    let fragment = |kind, count, id: u8| Fragment {
+        message: [id; 16],
+        kind,
+        index: 0,
+        count,
+        total: 10,
+        data: vec![0; 10],
+    };
+    s.receive(now, [9; 32], Datagram::Fragment(fragment(7, 1, 1)));
+    s.receive(now, [9; 32], Datagram::Fragment(fragment(1, 5, 2)));
+    s.receive(now, [9; 32], Datagram::Presence);
+    assert!(s.peers.is_empty() && s.poll(now).is_none());
+    s.receive(now, [9; 32], Datagram::Fragment(fragment(1, 1, 3)));
+    assert_eq!(s.poll(now), Some(Output::Heard([9; 32])));
+    assert!(matches!(s.poll(now), Some(Output::Deliver { kind: 1, .. })));
+    for i in 0..=255u8 {
+        for j in 0..4u8 {
+            s.receive(now, [i; 32], Datagram::Fragment(fragment(1, 2, j)));
+        }
+    }
+    assert!(s.peers.len() <= MAX_STRANGERS + 1, "{} strangers", s.peers.len());
+    let held: usize = s.peers.values().flat_map(|p| p.incoming.values()).map(Incoming::reserved).sum();
+    assert!(held <= (MAX_STRANGERS + 1) * incoming::STRANGER_BYTES);
+}
+
+#[test]
+fn memory_for_a_known_peer_is_bounded() {
+    let mut s = sessions();
+    s.set_peer([1; 32], Some(address()));
+    let now = Instant::now();
+    for i in 0..10_000u32 {
+        let mut message = [0; 16];
+        message[..4].copy_from_slice(&i.to_le_bytes());
+        let total = crate::MAX_MESSAGE as u32;
+        let data = vec![0; 400];
+        s.receive(
+            now,
+            [1; 32],
+            Datagram::Fragment(Fragment { message, kind: 7, index: 0, count: 1024, total, data }),
+        );
+    }
+    let held: usize = s.peers[&[1; 32]].incoming.values().map(Incoming::reserved).sum();
+    assert!(held <= incoming::KNOWN_BYTES);
+}
+
+#[test]
+fn urgent_messages_overtake() {
+    let mut s = sessions();
+    s.set_peer([1; 32], Some(address()));
+    for i in 0..20 {
+        s.enqueue(Waiting { id: [i; 16], peer: [1; 32], kind: 7, priority: Priority::Bulk });
+    }
+    for id in s.wants() {
+        s.load(&id, Some(vec![0; 100_000]));
+    }
+    s.enqueue(Waiting { id: [99; 16], peer: [1; 32], kind: 7, priority: Priority::High });
+    assert_eq!(s.wants(), vec![[99; 16]]);
+    s.load(&[99; 16], Some(vec![1]));
+    match s.poll(Instant::now()) {
+        Some(Output::Send { content: Datagram::Fragment(f), .. }) => assert_eq!(f.message, [99; 16]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_receiver_that_lost_its_half_message_in_a_restart_gets_it_again() {
+    let mut world = World::new(5, 0.0);
+    world.sides[0].enqueue(waiting(1, KEYS[1], 7));
+    world.sides[0].load(&[1; 16], Some(vec![5; 100_000]));
+    for _ in 0..25 {
+        world.step();
+    }
+    assert!(world.delivered.is_empty(), "half way");
+    world.sides[1] = Sessions::new(LEN, PATIENCE, vec![1], 1_000_000);
+    world.sides[1].set_peer(KEYS[0], Some(address()));
+    for _ in 0..2000 {
+        world.step();
+    }
+    assert_eq!(world.acknowledged, vec![[1; 16]]);
+    assert_eq!(world.delivered, vec![([1; 16], vec![5; 100_000])]);
+}

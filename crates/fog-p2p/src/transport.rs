@@ -1,0 +1,54 @@
+//! The small trait that a road implements.
+
+use std::time::Duration;
+
+/// Where a peer is on one road. The bytes mean something to that road only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The road's name.
+    pub road: &'static str,
+    /// The road's own address.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a datagram was not sent. It never goes out over another road or at a lower privacy level instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// The road does not know this address.
+    #[error("this address cannot be reached: {0}")]
+    Unreachable(String),
+    /// Not now; the text says why. It is tried again.
+    #[error("{0}")]
+    Later(String),
+    /// The queue is full for a moment.
+    #[error("the road is busy")]
+    Busy,
+}
+
+/// The way that one datagram took, for feedback and for people.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Route {
+    /// The relays in order with the delay that was drawn for each.
+    pub hops: Vec<([u8; 32], Duration)>,
+}
+
+/// A road that carries sealed datagrams of one length, unreliably.
+pub trait Transport: Send + Sync + 'static {
+    /// The road's name, as in [`Address::road`].
+    fn name(&self) -> &'static str;
+
+    /// The exact length of its datagrams, bytes.
+    fn datagram_len(&self) -> usize;
+
+    /// How long a datagram and its acknowledgement may take before it counts as lost.
+    fn patience(&self) -> Duration;
+
+    /// Sends one datagram. It may get lost.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    fn send(&self, to: &Address, datagram: &[u8]) -> Result<Route, TransportError>;
+
+    /// Tells what became of a datagram that took this route to `to`.
+    fn feedback(&self, to: &Address, route: &Route, arrived: bool);
+}
