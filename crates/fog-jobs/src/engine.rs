@@ -1,0 +1,526 @@
+//! The job protocol as a state machine over the [`store`](crate::store): a message, an outcome or the time goes in, and
+//! what is to be done comes out as [`Action`]s. It sends nothing, pays nothing and runs nothing itself.
+//!
+//! # The contract with the caller
+//! - Every call works on one transaction; the caller books escrow and puts messages into its outbox in the same one, and
+//!   after the commit starts and kills what was asked. If the transaction fails, nothing has happened.
+//! - If the ledger refuses [`Action::LockEscrow`], roll back. For [`Engine::submit`] tell the user; for an offer from
+//!   somebody else send what [`Engine::decline`] returns.
+//! - Messages may arrive twice, late, or in another order. Nothing is paid twice: `Settle` and `Refund` come once a job,
+//!   and never both.
+//! - A new `Engine` on the same tables (a restart) runs again what was running: call [`Engine::tick`] at the start and
+//!   about once a second.
+
+mod offer;
+mod submitter;
+mod taker;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use crate::blobs::{BlobError, BlobStore};
+use crate::message::JobMessage;
+use crate::sandbox::{RunError, RunOutcome, RunRequest};
+use crate::spec::{BlobRef, JobId, JobSpec, Limits, Person, Settlement, SignedSpec, SpecError};
+use crate::store::{self, Job, Phase, Role, StoreError};
+use ed25519_dalek::SigningKey;
+use sqlx::sqlite::SqliteConnection;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+/// Chunks that are asked for and under way at one time, per job.
+pub const WINDOW: usize = 4;
+
+/// What the caller must do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+// The lists are short and short-lived, and most of them hold a message.
+#[allow(clippy::large_enum_variant)]
+pub enum Action {
+    /// Send a message, durably.
+    Send {
+        /// To whom.
+        to: Person,
+        /// What.
+        message: JobMessage,
+    },
+    /// Hold this much of a person's money for a job.
+    LockEscrow {
+        /// The job.
+        job: JobId,
+        /// The submitter.
+        from: Person,
+        /// How much, 10^-18 FOG.
+        amount: u128,
+    },
+    /// Pay the receipt's price from the job's escrow to the worker, and give the rest back. Both signatures are checked.
+    Settle {
+        /// The job.
+        job: JobId,
+        /// The order to pay.
+        settlement: Settlement,
+    },
+    /// Give all of a job's escrow back.
+    Refund {
+        /// The job.
+        job: JobId,
+    },
+    /// After the commit: run this and report with [`Engine::on_outcome`].
+    Run(RunPlan),
+    /// After the commit: kill the job's run if there is one. Its outcome is ignored.
+    Kill {
+        /// The job.
+        job: JobId,
+    },
+    /// The job looks different now.
+    Changed {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// A run to start.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    /// The job.
+    pub job: JobId,
+    /// For [`crate::sandbox::Sandbox::run`].
+    pub request: RunRequest,
+}
+
+impl PartialEq for RunPlan {
+    fn eq(&self, other: &Self) -> bool {
+        self.job == other.job
+    }
+}
+
+/// A job to send.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// A label for people.
+    pub name: String,
+    /// The module; it must be in the blob store.
+    pub module: BlobRef,
+    /// The input; it must be in the blob store.
+    pub input: Option<BlobRef>,
+    /// Program arguments, without the program's name.
+    pub args: Vec<String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// The most it may cost, 10^-18 FOG; none is [`crate::price::price_ceiling`] of the limits.
+    pub price_limit: Option<u128>,
+    /// Who is to run it.
+    pub worker: Person,
+}
+
+/// What this device takes on for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// The largest limits of one job.
+    pub limits: Limits,
+    /// Most bytes of module and input together.
+    pub input_bytes: u64,
+    /// Most jobs under way for one person.
+    pub jobs_per_peer: u32,
+    /// Most jobs under way in all.
+    pub jobs: u32,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                seconds: 3600,
+                memory_bytes: 2 * 1024 * 1024 * 1024,
+                output_bytes: 256 * 1024 * 1024,
+            },
+            input_bytes: 512 * 1024 * 1024,
+            jobs_per_peer: 64,
+            jobs: 256,
+        }
+    }
+}
+
+/// The engine's settings.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// What this device takes on for others; see [`Engine::set_caps`].
+    pub caps: Caps,
+    /// A folder for the runs' scratch folders.
+    pub scratch: PathBuf,
+    /// After this long without a word from the other side, ask again; doubled each time, up to 256 times.
+    pub retry_after_ms: u64,
+    /// A job that has not come to a result after this long, besides its time limit, fails.
+    pub job_ttl_ms: u64,
+    /// A result that is not fetched or confirmed after this long is given up.
+    pub settle_ttl_ms: u64,
+    /// Module, input and other people's outputs are removed this long after a job's end.
+    pub keep_ms: u64,
+}
+
+impl EngineConfig {
+    /// The defaults, with the runs' scratch folders below `scratch`.
+    pub fn new(scratch: impl Into<PathBuf>) -> Self {
+        const HOUR: u64 = 3_600_000;
+        Self {
+            caps: Caps::default(),
+            scratch: scratch.into(),
+            retry_after_ms: 120_000,
+            job_ttl_ms: 24 * HOUR,
+            settle_ttl_ms: 7 * 24 * HOUR,
+            keep_ms: HOUR,
+        }
+    }
+}
+
+/// Why the engine refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The database refused; try again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A paper is malformed, out of bounds or wrongly signed.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The blob store could not do it.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// There is no such job, or it is none of the sender's business.
+    #[error("there is no such job between you and this person")]
+    UnknownJob,
+    /// Not possible now, or not allowed; the text says why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl EngineError {
+    /// True if a message is to blame and hearing it again would not help: drop it. False: this device has trouble, and the
+    /// message must be handled again later.
+    pub fn is_senders_fault(&self) -> bool {
+        match self {
+            Self::Store(_) => false,
+            Self::Blob(error) => {
+                matches!(error, BlobError::WrongHash { .. } | BlobError::NoSuchChunk { .. })
+            }
+            Self::Spec(_) | Self::UnknownJob | Self::Refused(_) => true,
+        }
+    }
+}
+
+pub(crate) type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// Both sides of the job protocol for one person.
+pub struct Engine {
+    key: SigningKey,
+    me: Person,
+    blobs: BlobStore,
+    config: EngineConfig,
+    caps: RwLock<Caps>,
+    seed: [u8; 32],
+    drawn: AtomicU64,
+    incarnation: i64,
+}
+
+impl Engine {
+    /// `key` is the person's signing key, wiped from memory when the engine is dropped. `seed` is fresh randomness for
+    /// each start: ids are drawn from it, and it tells this start's runs from an earlier one's.
+    pub fn new(key: SigningKey, blobs: BlobStore, config: EngineConfig, seed: [u8; 32]) -> Self {
+        let mut engine = Self {
+            me: key.verifying_key().to_bytes(),
+            caps: RwLock::new(config.caps),
+            key,
+            blobs,
+            config,
+            seed,
+            drawn: AtomicU64::new(0),
+            incarnation: 0,
+        };
+        let drawn = engine.draw();
+        // Never 0, which stands for "not started".
+        engine.incarnation = i64::from_le_bytes(std::array::from_fn(|i| drawn[i])) | 1;
+        engine
+    }
+
+    /// The person's key.
+    pub fn me(&self) -> Person {
+        self.me
+    }
+
+    /// The blob store.
+    pub fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    /// Changes what this device takes on; jobs already taken stay.
+    pub fn set_caps(&self, caps: Caps) {
+        *self.caps.write().unwrap_or_else(PoisonError::into_inner) = caps;
+    }
+
+    fn caps(&self) -> Caps {
+        *self.caps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draw(&self) -> [u8; 32] {
+        let number = self.drawn.fetch_add(1, Ordering::Relaxed);
+        *blake3::keyed_hash(&self.seed, &number.to_le_bytes()).as_bytes()
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownJob`] if there is none.
+    pub async fn get(&self, conn: &mut SqliteConnection, job: &JobId) -> Result<Job> {
+        store::get(conn, job).await?.ok_or(EngineError::UnknownJob)
+    }
+
+    /// The newest jobs, sent and taken.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn list(&self, conn: &mut SqliteConnection, limit: u32) -> Result<Vec<Job>> {
+        Ok(store::list(conn, limit).await?)
+    }
+
+    /// Makes, signs and offers a job.
+    ///
+    /// # Errors
+    /// [`EngineError`] if a field is out of bounds, the price limit is below what the limits may cost, the worker is the
+    /// submitter, or a blob is not here.
+    pub async fn submit(
+        &self,
+        conn: &mut SqliteConnection,
+        new: NewJob,
+        now_ms: u64,
+    ) -> Result<(Job, Vec<Action>)> {
+        if new.worker == self.me {
+            return Err(EngineError::Refused("a device does not send jobs to itself".into()));
+        }
+        let ceiling = crate::price::price_ceiling(&new.limits);
+        let drawn = self.draw();
+        let spec = JobSpec {
+            id: std::array::from_fn(|i| drawn[i]),
+            submitter: self.me,
+            name: new.name,
+            module: new.module,
+            input: new.input,
+            args: new.args,
+            limits: new.limits,
+            price_limit: new.price_limit.unwrap_or(ceiling),
+            created_ms: now_ms,
+        };
+        let signed = spec.sign(&self.key)?;
+        offer::check_price(&signed.spec)?;
+        for blob in std::iter::once(&signed.spec.module).chain(&signed.spec.input) {
+            if !self.blobs.has(&blob.hash) {
+                let reason = format!("blob {} is not here: store it first", hex::encode(blob.hash));
+                return Err(EngineError::Refused(reason));
+            }
+        }
+        let mut job = Job::new(signed.clone(), Role::Submitter, new.worker, Phase::Offered, now_ms);
+        job.note = "offered; waiting for an answer".into();
+        store::insert(conn, &job).await?;
+        let id = job.id();
+        let actions = vec![
+            Action::LockEscrow { job: id, from: self.me, amount: job.spec().price_limit },
+            Action::Send { to: job.peer, message: JobMessage::Offer(signed) },
+            Action::Changed { job: id },
+        ];
+        Ok((job, actions))
+    }
+
+    /// Takes in a message from `from`, whom the transport has authenticated.
+    ///
+    /// # Errors
+    /// [`EngineError`]; nothing has changed then. See [`EngineError::is_senders_fault`].
+    pub async fn on_message(
+        &self,
+        conn: &mut SqliteConnection,
+        from: Person,
+        message: JobMessage,
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        let message = match message {
+            JobMessage::Offer(signed) => return self.on_offer(conn, from, signed, now_ms).await,
+            other => other,
+        };
+        let mut job = store::get(conn, &message.job()).await?.ok_or(EngineError::UnknownJob)?;
+        if job.peer != from {
+            return Err(EngineError::UnknownJob);
+        }
+        job.touched_ms = now_ms;
+        job.tries = 0;
+        match message {
+            JobMessage::Want { blob, chunks, .. } => self.serve(conn, job, blob, &chunks).await,
+            JobMessage::Chunk { blob, index, data, .. } => {
+                self.on_chunk(conn, job, blob, index, &data, now_ms).await
+            }
+            message if job.role == Role::Submitter => self.as_submitter(conn, job, message, now_ms).await,
+            message => self.as_worker(conn, job, message, now_ms).await,
+        }
+    }
+
+    /// Takes in how a run ended. An outcome of a job that is no longer running is ignored. [`RunError::Cancelled`] of a
+    /// job that is still wanted means that the node interrupted it: it will run again.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]; report again then.
+    pub async fn on_outcome(
+        &self,
+        conn: &mut SqliteConnection,
+        job: JobId,
+        outcome: Result<RunOutcome, RunError>,
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        let job = self.get(conn, &job).await?;
+        if !job.runs_here() {
+            return Ok(Vec::new());
+        }
+        self.finish_run(conn, job, outcome, now_ms).await
+    }
+
+    /// Stops a job: as its submitter before its result is there, as its worker at any time.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if it has ended or its result is there already.
+    pub async fn cancel(&self, conn: &mut SqliteConnection, job: &JobId, now_ms: u64) -> Result<Vec<Action>> {
+        let job = self.get(conn, job).await?;
+        if job.phase.is_final() {
+            return Err(EngineError::Refused("the job has ended already".into()));
+        }
+        let id = job.id();
+        match job.role {
+            Role::Submitter if job.phase == Phase::Delivering => {
+                Err(EngineError::Refused("the job is done; its result is on the way".into()))
+            }
+            Role::Submitter => {
+                let reason = "cancelled by its sender";
+                let cancel = JobMessage::Cancel { job: id, reason: reason.into() };
+                self.end(conn, job, Phase::Cancelled, reason, Some(cancel), now_ms).await
+            }
+            Role::Worker => {
+                let reason = "stopped by the device's owner";
+                let failed = JobMessage::Failed { job: id, reason: reason.into() };
+                self.end(conn, job, Phase::Cancelled, reason, Some(failed), now_ms).await
+            }
+        }
+    }
+
+    /// Lets time pass: starts up to `free_slots` runs if the device is `allowed` to work, asks again for what does not
+    /// come, gives up what is too old, and removes the files of jobs that ended long ago.
+    ///
+    /// # Errors
+    /// [`EngineError`]; call again then.
+    pub async fn tick(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: u64,
+        allowed: bool,
+        free_slots: usize,
+    ) -> Result<Vec<Action>> {
+        let mut actions = Vec::new();
+        let mut free = free_slots;
+        for id in store::open_jobs(conn).await? {
+            let Some(mut job) = store::get(conn, &id).await? else { continue };
+            if let Some(reason) = self.too_old(&job, now_ms) {
+                let message = match job.role {
+                    Role::Submitter => JobMessage::Cancel { job: id, reason: reason.into() },
+                    Role::Worker => JobMessage::Failed { job: id, reason: reason.into() },
+                };
+                actions.extend(self.end(conn, job, Phase::Failed, reason, Some(message), now_ms).await?);
+                continue;
+            }
+            if job.runs_here() && job.incarnation != self.incarnation {
+                job.phase = Phase::Ready;
+            }
+            if job.role == Role::Worker && job.phase == Phase::Ready {
+                actions.extend(self.start_or_wait(conn, job, now_ms, allowed, &mut free).await?);
+                continue;
+            }
+            let wait = self.config.retry_after_ms << job.tries.min(8);
+            if now_ms.saturating_sub(job.touched_ms) >= wait {
+                job.touched_ms = now_ms;
+                job.tries += 1;
+                actions.extend(self.ask_again(conn, job, now_ms).await?);
+            }
+        }
+        self.collect(conn, now_ms).await?;
+        Ok(actions)
+    }
+
+    fn too_old(&self, job: &Job, now_ms: u64) -> Option<&'static str> {
+        let run_ms = u64::from(job.spec().limits.seconds) * 1000;
+        let age = now_ms.saturating_sub(job.created_ms);
+        if job.phase == Phase::Delivering {
+            let limit = self.config.job_ttl_ms + run_ms + self.config.settle_ttl_ms;
+            return (age > limit).then_some("the result was never confirmed");
+        }
+        // A run that lasts is bounded by its own limit; pauses for the owner's sake are no fault.
+        (age > self.config.job_ttl_ms + run_ms && !job.runs_here())
+            .then_some("the job came to no result in time")
+    }
+
+    /// Brings a job that was not paid to its end: escrow back, process killed, the other side told.
+    async fn end(
+        &self,
+        conn: &mut SqliteConnection,
+        mut job: Job,
+        phase: Phase,
+        note: &str,
+        message: Option<JobMessage>,
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        let id = job.id();
+        let mut actions = Vec::new();
+        if job.runs_here() {
+            actions.push(Action::Kill { job: id });
+        }
+        job.phase = phase;
+        job.note = short(note);
+        job.finished_ms = Some(now_ms);
+        store::unwant_all(conn, &id).await?;
+        store::update(conn, &job).await?;
+        actions.push(Action::Refund { job: id });
+        actions.extend(message.map(|message| Action::Send { to: job.peer, message }));
+        actions.push(Action::Changed { job: id });
+        Ok(actions)
+    }
+
+    /// Removes what ended jobs leave behind, unless another job needs it. A submitter keeps its outputs.
+    async fn collect(&self, conn: &mut SqliteConnection, now_ms: u64) -> Result<()> {
+        let ended = store::collectable(conn, now_ms.saturating_sub(self.config.keep_ms)).await?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let needed = store::needed(conn).await?;
+        for id in ended {
+            let Some(mut job) = store::get(conn, &id).await? else { continue };
+            let spec = job.spec();
+            let mine = job.role == Role::Submitter;
+            let blobs = std::iter::once(&spec.module)
+                .chain(&spec.input)
+                .chain(job.output.iter().filter(|_| !mine))
+                .filter(|blob| !needed.contains(&blob.hash));
+            for blob in blobs {
+                self.blobs.remove(blob)?;
+            }
+            let _ = std::fs::remove_dir_all(self.scratch(&id));
+            job.collected = true;
+            store::update(conn, &job).await?;
+        }
+        Ok(())
+    }
+
+    fn scratch(&self, id: &JobId) -> PathBuf {
+        self.config.scratch.join(hex::encode(id))
+    }
+
+    /// Declines an offer for a reason of the caller's: a sender who is not a contact, or whose money does not suffice.
+    pub fn decline(&self, to: Person, offer: &SignedSpec, reason: &str) -> Action {
+        Action::Send { to, message: JobMessage::Decline { job: offer.spec.id, reason: short(reason) } }
+    }
+}
+
+/// Cuts a text, perhaps a stranger's, to a length that fits a line or two, without control characters.
+fn short(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+}

@@ -1,0 +1,249 @@
+//! Chunks in both directions. Whoever needs a blob asks for its chunks, [`WINDOW`] at a time; each is checked on arrival.
+//!
+//! All chunks of all blobs that a job fetches are numbered through; the number is a *slot*. Below the job's cursor every
+//! slot is here or noted as asked for, so that a restart goes on where it was.
+
+use super::{Action, Engine, EngineError, Result, WINDOW};
+use crate::blobs::BlobError;
+use crate::message::JobMessage;
+use crate::spec::{BlobRef, Hash};
+use crate::store::{self, Job, Phase, Role};
+use sqlx::sqlite::SqliteConnection;
+use std::collections::BTreeMap;
+
+/// Most chunks that one message may ask for.
+const MAX_WANT: usize = 16;
+
+/// The blob and index of a slot.
+fn locate<'a>(blobs: &[&'a BlobRef], slot: u32) -> Option<(&'a BlobRef, u32)> {
+    let mut index = slot as usize;
+    for blob in blobs {
+        if index < blob.chunks.len() {
+            return Some((blob, index as u32));
+        }
+        index -= blob.chunks.len();
+    }
+    None
+}
+
+/// The slots of chunk `index` of the blob with this hash; several if one blob is used twice.
+fn slots(blobs: &[&BlobRef], hash: &Hash, index: u32) -> Vec<u32> {
+    let mut first = 0;
+    let mut found = Vec::new();
+    for blob in blobs {
+        if &blob.hash == hash && (index as usize) < blob.chunks.len() {
+            found.push(first + index);
+        }
+        first += blob.chunks.len() as u32;
+    }
+    found
+}
+
+fn bytes(blobs: &[&BlobRef], slots: impl IntoIterator<Item = u32>) -> u64 {
+    slots
+        .into_iter()
+        .filter_map(|slot| locate(blobs, slot))
+        .filter_map(|(blob, index)| blob.chunk_len(index))
+        .map(|len| len as u64)
+        .sum()
+}
+
+impl Engine {
+    /// The other side asks for chunks.
+    pub(super) async fn serve(
+        &self,
+        conn: &mut SqliteConnection,
+        mut job: Job,
+        hash: Hash,
+        chunks: &[u32],
+    ) -> Result<Vec<Action>> {
+        if chunks.len() > MAX_WANT {
+            return Err(EngineError::Refused(format!("{} chunks asked for at once", chunks.len())));
+        }
+        if job.phase.is_final() {
+            // A late request for a job that has ended.
+            return Ok(Vec::new());
+        }
+        let served = job.served();
+        let Some(blob) = served.iter().find(|blob| blob.hash == hash) else {
+            return Err(EngineError::Refused("this blob is not part of what the job moves now".into()));
+        };
+        let mut actions = Vec::new();
+        for index in chunks {
+            let data = self.blobs.read_chunk(blob, *index)?;
+            let message = JobMessage::Chunk { job: job.id(), blob: hash, index: *index, data };
+            actions.push(Action::Send { to: job.peer, message });
+        }
+        let reached = chunks.iter().flat_map(|index| slots(&served, &hash, *index)).max();
+        if let Some(reached) = reached.filter(|slot| *slot >= job.cursor) {
+            let moved = bytes(&served, 0..=reached);
+            job.cursor = reached + 1;
+            job.moved = moved;
+            actions.push(Action::Changed { job: job.id() });
+        }
+        store::update(conn, &job).await?;
+        Ok(actions)
+    }
+
+    /// A chunk arrives.
+    pub(super) async fn on_chunk(
+        &self,
+        conn: &mut SqliteConnection,
+        job: Job,
+        hash: Hash,
+        index: u32,
+        data: &[u8],
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        let id = job.id();
+        let fetched = job.fetched();
+        let mut wanted = false;
+        let places = slots(&fetched, &hash, index);
+        let asked = store::wants(conn, &id).await?;
+        if let Some((blob, index)) = places.first().and_then(|slot| locate(&fetched, *slot))
+            && places.iter().any(|slot| asked.contains(slot))
+        {
+            match self.blobs.put_chunk(blob, index, data) {
+                Ok(()) => {}
+                Err(error @ (BlobError::WrongHash { .. } | BlobError::NoSuchChunk { .. })) => {
+                    return Err(error.into());
+                }
+                Err(error) => return self.no_room(conn, job, &error, now_ms).await,
+            }
+            for slot in places {
+                wanted |= store::unwant(conn, &id, slot).await?;
+            }
+        }
+        // What was not asked for, or has come before, is not even written.
+        if wanted { self.fetch(conn, job, false, now_ms).await } else { Ok(Vec::new()) }
+    }
+
+    /// Asks for the next chunks, or, once all are here, goes on to what they are for. With `again`, what was asked for is
+    /// asked for once more.
+    pub(super) async fn fetch(
+        &self,
+        conn: &mut SqliteConnection,
+        mut job: Job,
+        again: bool,
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        let id = job.id();
+        let blobs: Vec<BlobRef> = job.fetched().into_iter().cloned().collect();
+        let blobs: Vec<&BlobRef> = blobs.iter().collect();
+        let count: u32 = blobs.iter().map(|blob| blob.chunks.len() as u32).sum();
+        let mut wants = store::wants(conn, &id).await?;
+        let mut ask = if again { wants.clone() } else { Vec::new() };
+        while wants.len() < WINDOW && job.cursor < count {
+            let slot = job.cursor;
+            job.cursor += 1;
+            if locate(&blobs, slot).is_some_and(|(blob, index)| !self.blobs.has_chunk(blob, index)) {
+                store::want(conn, &id, slot).await?;
+                wants.push(slot);
+                ask.push(slot);
+            }
+        }
+        if wants.is_empty() {
+            match self.assemble(&blobs).await {
+                Ok(()) => {
+                    job.moved = job.total;
+                    return self.fetched_all(conn, job, now_ms).await;
+                }
+                Err(BlobError::Missing { hash, missing, .. }) => {
+                    // Damaged on disk, or removed with another job's files: they must come again.
+                    for slot in missing.iter().flat_map(|index| slots(&blobs, &hash, *index)) {
+                        store::want(conn, &id, slot).await?;
+                        wants.push(slot);
+                    }
+                    ask = wants.iter().copied().take(MAX_WANT).collect();
+                }
+                Err(error @ BlobError::WrongHash { .. }) => {
+                    let reason = format!("the data is not what was announced: {error}");
+                    return self.give_up(conn, job, &reason, now_ms).await;
+                }
+                Err(error) => return self.no_room(conn, job, &error, now_ms).await,
+            }
+        }
+        job.moved = bytes(&blobs, 0..job.cursor).saturating_sub(bytes(&blobs, wants.iter().copied()));
+        store::update(conn, &job).await?;
+
+        let mut by_blob: BTreeMap<Hash, Vec<u32>> = BTreeMap::new();
+        for (blob, index) in ask.into_iter().filter_map(|slot| locate(&blobs, slot)) {
+            by_blob.entry(blob.hash).or_default().push(index);
+        }
+        let mut actions = Vec::new();
+        for (blob, chunks) in by_blob {
+            for chunks in chunks.chunks(MAX_WANT) {
+                let message = JobMessage::Want { job: id, blob, chunks: chunks.to_vec() };
+                actions.push(Action::Send { to: job.peer, message });
+            }
+        }
+        actions.push(Action::Changed { job: id });
+        Ok(actions)
+    }
+
+    async fn assemble(&self, blobs: &[&BlobRef]) -> Result<(), BlobError> {
+        for blob in blobs {
+            let (store, blob) = (self.blobs.clone(), (*blob).clone());
+            tokio::task::spawn_blocking(move || store.assemble(&blob)).await.map_err(|error| {
+                BlobError::Io { path: Default::default(), source: std::io::Error::other(error) }
+            })??;
+        }
+        Ok(())
+    }
+
+    async fn fetched_all(
+        &self,
+        conn: &mut SqliteConnection,
+        mut job: Job,
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        match job.role {
+            Role::Worker => {
+                job.phase = Phase::Ready;
+                job.note = "program and input are here; waiting for its turn".into();
+                store::update(conn, &job).await?;
+                Ok(vec![Action::Changed { job: job.id() }])
+            }
+            Role::Submitter => self.pay(conn, job, now_ms).await,
+        }
+    }
+
+    /// This device cannot store what arrives. A worker gives the job back; a submitter, whose result it is, waits until
+    /// there is room.
+    async fn no_room(
+        &self,
+        conn: &mut SqliteConnection,
+        mut job: Job,
+        error: &BlobError,
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        if job.role == Role::Worker {
+            tracing::warn!(%error, "a job's data cannot be stored");
+            let reason = match error {
+                BlobError::DiskFull(_) => "the worker's disk is full",
+                _ => "the worker cannot store the job's data",
+            };
+            return self.give_up(conn, job, reason, now_ms).await;
+        }
+        job.note = super::short(&format!("the result cannot be stored here: {error}"));
+        store::update(conn, &job).await?;
+        Ok(vec![Action::Changed { job: job.id() }])
+    }
+
+    /// Ends a job from either side for a reason that the other side hears.
+    pub(super) async fn give_up(
+        &self,
+        conn: &mut SqliteConnection,
+        job: Job,
+        reason: &str,
+        now_ms: u64,
+    ) -> Result<Vec<Action>> {
+        let id = job.id();
+        let reason = super::short(reason);
+        let message = match job.role {
+            Role::Submitter => JobMessage::Cancel { job: id, reason: reason.clone() },
+            Role::Worker => JobMessage::Failed { job: id, reason: reason.clone() },
+        };
+        self.end(conn, job, Phase::Failed, &reason, Some(message), now_ms).await
+    }
+}

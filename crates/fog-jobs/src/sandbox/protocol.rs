@@ -1,0 +1,95 @@
+//! The words between the node and its worker process: a length (u32, little-endian) and a postcard value, over the
+//! child's standard input and output. The node treats whatever the child says as a stranger's word.
+
+use super::RunError;
+use crate::spec::Limits;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::io::{self, Read, Write};
+
+/// Most bytes of a frame: the arguments and three paths fit well.
+pub(crate) const MAX_FRAME: usize = 64 * 1024;
+
+/// Node to worker process. The end of the stream means: the node is gone, stop.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    /// The first frame: what to run.
+    Start(Start),
+    /// Use this many thousandths of a core from now on; 0 pauses.
+    Share(u32),
+}
+
+/// What to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// The module's file.
+    pub(crate) module: String,
+    /// Standard input's file.
+    pub(crate) input: Option<String>,
+    /// Standard output's file; it exists and is empty.
+    pub(crate) output: String,
+    /// Program arguments.
+    pub(crate) args: Vec<String>,
+    /// Limits.
+    pub(crate) limits: Limits,
+    /// Thousandths of a core.
+    pub(crate) share: u32,
+}
+
+/// Worker process to node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromWorker {
+    /// Locked down; strangers' code starts now. The text says which locks this system has.
+    Locked(String),
+    /// Ended.
+    Done(Result<Finished, RunError>),
+}
+
+/// A program that came to its end.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    pub(crate) exit_code: i32,
+    pub(crate) stderr_tail: String,
+    pub(crate) fuel: u64,
+    pub(crate) cpu_ms: u64,
+    pub(crate) wall_ms: u64,
+    pub(crate) memory_peak: u64,
+}
+
+/// A frame's bytes.
+pub(crate) fn frame<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    let body = postcard::to_allocvec(value).map_err(io::Error::other)?;
+    if body.len() > MAX_FRAME {
+        return Err(io::Error::other("the frame is too long"));
+    }
+    let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+/// The body's length, checked before anything is allocated.
+pub(crate) fn body_len(header: [u8; 4]) -> io::Result<usize> {
+    match u32::from_le_bytes(header) as usize {
+        len if len <= MAX_FRAME => Ok(len),
+        len => Err(io::Error::other(format!("a frame of {len} bytes is too long"))),
+    }
+}
+
+/// A frame's value.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(body).map_err(io::Error::other)
+}
+
+/// Reads a frame, blocking.
+pub(crate) fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
+    let mut header = [0; 4];
+    from.read_exact(&mut header)?;
+    let mut body = vec![0; body_len(header)?];
+    from.read_exact(&mut body)?;
+    parse(&body)
+}
+
+/// Writes a frame, blocking.
+pub(crate) fn write_frame<T: Serialize>(to: &mut impl Write, value: &T) -> io::Result<()> {
+    to.write_all(&frame(value)?)?;
+    to.flush()
+}

@@ -1,0 +1,168 @@
+//! The clock of a run: how long it has really run, and when it must pause.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Counts running time, and makes the running thread sleep so that it uses no more than its share of a core.
+pub(super) struct Pace {
+    began: Instant,
+    seconds: u32,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Thousandths of a core.
+    share: u32,
+    /// Pauses that are over.
+    paused: Duration,
+    /// The pause that lasts.
+    pausing: Option<Instant>,
+    /// Wall and CPU time at the end of the last pause.
+    mark: (Instant, Duration),
+}
+
+impl Pace {
+    pub(super) fn new(seconds: u32, share: u32) -> Self {
+        let now = Instant::now();
+        let state = State {
+            share: share.min(1000),
+            paused: Duration::ZERO,
+            pausing: None,
+            mark: (now, cpu_time(now)),
+        };
+        Self { began: now, seconds, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The time limit, seconds.
+    pub(super) fn seconds(&self) -> u32 {
+        self.seconds
+    }
+
+    pub(super) fn set_share(&self, share: u32) {
+        self.lock().share = share.min(1000);
+        self.changed.notify_all();
+    }
+
+    /// Time since the start without pauses.
+    pub(super) fn running(&self) -> Duration {
+        self.running_in(&self.lock())
+    }
+
+    /// CPU time of this process since the start.
+    pub(super) fn cpu(&self) -> Duration {
+        cpu_time(self.began)
+    }
+
+    /// True if the limit was passed by `patience`.
+    pub(super) fn overdue(&self, patience: Duration) -> bool {
+        self.running() > self.limit() + patience
+    }
+
+    /// Called by the running thread between two pieces of work: sleeps as the share demands. False: the time is up.
+    pub(super) fn step(&self) -> bool {
+        let mut state = self.lock();
+        loop {
+            if self.running_in(&state) >= self.limit() {
+                return false;
+            }
+            let rest = match state.share {
+                1000.. => Duration::ZERO,
+                0 => Duration::MAX,
+                share => {
+                    // So long that what was used since the last pause is `share` of the whole.
+                    let (wall, cpu) = state.mark;
+                    let used = cpu_time(self.began).saturating_sub(cpu);
+                    (used * 1000 / share).saturating_sub(wall.elapsed())
+                }
+            };
+            if rest.is_zero() {
+                break;
+            }
+            let since = Instant::now();
+            state.pausing = Some(since);
+            // A paused thread wakes when the share changes; all others by the clock.
+            state = if rest == Duration::MAX {
+                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0
+            };
+            state.paused += since.elapsed();
+            state.pausing = None;
+        }
+        state.mark = (Instant::now(), cpu_time(self.began));
+        true
+    }
+
+    /// Called by the ticking thread: a paused run needs no ticks, and a paused device no wake-ups.
+    pub(super) fn rest_while_paused(&self) {
+        let mut state = self.lock();
+        while state.share == 0 && state.pausing.is_some() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+
+    fn running_in(&self, state: &State) -> Duration {
+        let pause = state.pausing.map_or(Duration::ZERO, |since| since.elapsed());
+        self.began.elapsed().saturating_sub(state.paused + pause)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(unix)]
+fn cpu_time(_began: Instant) -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.max(0) as u32)
+}
+
+/// Where the process's CPU time is not to be had, the wall time is an upper bound of a single-threaded run's.
+#[cfg(not(unix))]
+fn cpu_time(began: Instant) -> Duration {
+    began.elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_is_a_quarter() {
+        let pace = Pace::new(60, 250);
+        let until = Instant::now() + Duration::from_millis(800);
+        while Instant::now() < until {
+            let burst = Instant::now();
+            while burst.elapsed() < Duration::from_millis(5) {
+                std::hint::black_box(0);
+            }
+            assert!(pace.step());
+        }
+        // Other tests of this process use CPU time too, which only makes the pauses longer.
+        let running = pace.running().as_secs_f64() / 0.8;
+        assert!(running < 0.45, "ran {running} of the time");
+    }
+
+    #[test]
+    fn a_pause_costs_no_time_and_ends_when_told() {
+        let pace = std::sync::Arc::new(Pace::new(60, 0));
+        let other = std::sync::Arc::clone(&pace);
+        let thread = std::thread::spawn(move || other.step());
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!thread.is_finished());
+        assert!(pace.running() < Duration::from_millis(150));
+        pace.set_share(1000);
+        assert!(thread.join().unwrap());
+    }
+
+    #[test]
+    fn the_limit_ends_it() {
+        assert!(!Pace::new(0, 1000).step());
+    }
+}
