@@ -14,7 +14,11 @@ use crate::error::{Error, Result};
 pub async fn migrate(conn: &mut SqliteConnection) -> Result<()> {
     let mut migrator = sqlx::migrate!("./migrations");
     migrator.dangerous_set_table_name("_migrations_tokenomics");
-    migrator.run(conn).await?;
+    // Under the write lock, as two connections may open a new file at once.
+    let mut tx = begin(conn).await?;
+    // Not `run`, whose future is not `Send` for every lifetime: callers could not spawn what calls this.
+    migrator.run_direct(None, &mut *tx, false).await?;
+    tx.commit().await?;
     Ok(())
 }
 
