@@ -66,7 +66,7 @@ pub enum Error {
     },
 
     /// The signature does not belong to the statement and its signer.
-    #[error("the signature is wrong")]
+    #[error("wrong signature: it does not belong to this statement and its signer")]
     WrongSignature,
     /// The key given to sign with is not the signer's.
     #[error("the key is not the signer's")]

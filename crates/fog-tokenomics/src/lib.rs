@@ -21,6 +21,32 @@
 //! own savepoint inside, so a refused operation leaves nothing behind. Outside of a transaction
 //! each operation makes its own. Foreign keys must be on, as they are by default in sqlx.
 //!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! use fog_tokenomics::{Choice, Genesis, ProposalKind, State, UNITS_PER_FOG, governance, ledger, open};
+//! use sqlx::{Connection, SqliteConnection};
+//!
+//! let mut conn = SqliteConnection::connect("sqlite::memory:").await?;
+//! open(&mut conn, &Genesis::test([1; 32])).await?;
+//!
+//! let key = ed25519_dalek::SigningKey::from_bytes(&[2; 32]);
+//! let (me, worker, job, now) = (key.verifying_key().to_bytes(), [3; 32], [4; 16], 1_800_000_000_000);
+//! ledger::join(&mut conn, &me, now).await?;
+//! ledger::escrow_lock(&mut conn, &job, &me, 5 * UNITS_PER_FOG, now).await?;
+//! ledger::escrow_settle(&mut conn, &job, &worker, 2 * UNITS_PER_FOG, now, "word count").await?;
+//! assert_eq!(ledger::balance(&mut conn, &me).await?, 9_998 * UNITS_PER_FOG);
+//!
+//! let proposal =
+//!     governance::build_proposal(&mut conn, ProposalKind::General, "Tea at four", "", &key, now).await?;
+//! governance::put_proposal(&mut conn, &proposal, now).await?;
+//! let vote = governance::build_vote(&mut conn, &proposal.content.id, Choice::Yes, &key, now).await?;
+//! governance::put_vote(&mut conn, &vote, now).await?;
+//! let counted = governance::get(&mut conn, &proposal.content.id).await?.ok_or("lost")?;
+//! assert_eq!(counted.state(now + 60_001), State::Passed);
+//! # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Not here yet: staking, delegation, vetoes, and the execution of proposals that passed.
 
 pub mod amount;
