@@ -1,1 +1,29 @@
-fn main() {}
+//! The workspace's chores: `cargo xtask ui` and whatever else building and trying Fog Compute takes.
+//!
+//! Cargo builds crates; a chore is what goes beyond that, such as turning the page into files that a node can
+//! serve. Each chore is a module with a `run` function, and everything they fetch or make lands in `target/`.
+
+mod tools;
+mod ui;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the Fog Compute workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build the page into ui/dist.
+    Ui(ui::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().chore {
+        Chore::Ui(options) => ui::run(&options),
+    }
+}

@@ -1,0 +1,85 @@
+//! The road in the window: Tauri's IPC.
+
+use super::{News, unreadable};
+use crate::browser::{call_method, property};
+use fog_api::*;
+use js_sys::{JSON, Object, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+
+/// Tauri's object, where the page runs in the window.
+pub(super) fn bridge() -> Option<JsValue> {
+    let bridge = property(&js_sys::global(), "__TAURI__");
+    bridge.is_object().then_some(bridge)
+}
+
+async fn invoke(bridge: &JsValue, name: &str, args: JsValue) -> Result<JsValue, ApiError> {
+    let core = property(bridge, "core");
+    call_method(&core, "invoke", &[name.into(), args]).await.map_err(|e| refusal(&e))
+}
+
+/// A refusal is an [`ApiError`] in JSON; anything else is trouble in the shell itself.
+fn refusal(error: &JsValue) -> ApiError {
+    let known = to_json(error).ok().and_then(|json| serde_json::from_str(&json).ok());
+    known.unwrap_or_else(|| {
+        let text = error.as_string().unwrap_or_else(|| "the window's core did not answer".into());
+        ApiError::new(ErrorKind::Internal, text)
+    })
+}
+
+fn to_json(value: &JsValue) -> Result<String, ApiError> {
+    let text = JSON::stringify(value).ok().and_then(|t| t.as_string());
+    // JSON.stringify gives undefined for undefined, which is how a command without reply may answer.
+    Ok(text.unwrap_or_else(|| "null".into()))
+}
+
+fn object(fields: &[(&str, JsValue)]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in fields {
+        // Setting a property of a plain object cannot fail.
+        let _ = Reflect::set(&object, &(*name).into(), value);
+    }
+    object.into()
+}
+
+pub(super) async fn call(bridge: &JsValue, command: &str) -> Result<String, ApiError> {
+    let command = JSON::parse(command)
+        .map_err(|_| ApiError::new(ErrorKind::Internal, "The page made a command that is not JSON."))?;
+    to_json(&invoke(bridge, "command", object(&[("command", command)])).await?)
+}
+
+pub(super) async fn upload(bridge: &JsValue, file: &web_sys::Blob) -> Result<Hash, ApiError> {
+    let buffer = JsFuture::from(file.array_buffer()).await.map_err(|e| refusal(&e))?;
+    let hash = invoke(bridge, "upload", Uint8Array::new(&buffer).into()).await?;
+    hash.as_string().ok_or_else(|| ApiError::new(ErrorKind::Internal, "The upload gave no hash."))
+}
+
+pub(super) async fn save(bridge: &JsValue, hash: &str, name: &str) -> Result<Option<String>, ApiError> {
+    let args = object(&[("hash", hash.into()), ("name", name.into())]);
+    Ok(invoke(bridge, "save_blob", args).await?.as_string())
+}
+
+pub(super) fn listen(bridge: JsValue, news: impl Fn(News) + 'static) {
+    spawn_local(async move {
+        let news = std::rc::Rc::new(news);
+        let tell = news.clone();
+        let handler = Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
+            let event = to_json(&property(&event, "payload"))
+                .and_then(|json| serde_json::from_str::<Event>(&json).map_err(unreadable));
+            match event {
+                Ok(event) => tell(News::Event(Box::new(event))),
+                // Something happened that this page cannot read; reading everything anew is safe.
+                Err(_) => tell(News::Open),
+            }
+        });
+        let events = property(&bridge, "event");
+        let args = ["fog-event".into(), handler.as_ref().clone()];
+        match call_method(&events, "listen", &args).await {
+            Ok(_) => {
+                handler.forget();
+                news(News::Open);
+            }
+            Err(_) => news(News::Lost),
+        }
+    });
+}
