@@ -9,9 +9,10 @@ pub(super) fn close_inherited() {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<i32> =
         open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
-        // SAFETY: this is the first thing the process does, so no object owns any of these numbers; that of the listing
-        // itself is closed already, and closing it again is an error without effect.
+    // The listing's own number is among them, and closed by now.
+    let still_open = |number: &i32| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
+    for number in numbers.into_iter().filter(|number| *number > 2).filter(still_open) {
+        // SAFETY: the number is open, and since this is the first thing the process does, no object owns it.
         #[allow(unsafe_code)]
         unsafe {
             rustix::io::close(number);
