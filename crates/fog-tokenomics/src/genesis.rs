@@ -168,6 +168,37 @@ pub async fn open(conn: &mut SqliteConnection, genesis: &Genesis) -> Result<()> 
     Ok(())
 }
 
+/// Leaves a test network for another: all tables begin anew, empty, and [`open`] takes another genesis. For a
+/// node that began alone and then met a network.
+///
+/// # Errors
+/// [`Error::NotOpened`]; [`Error::Invalid`] if the network is no test, or somebody else is a member already:
+/// that history is not thrown away.
+pub async fn abandon(conn: &mut SqliteConnection) -> Result<()> {
+    let mut tx = db::begin(conn).await?;
+    if !genesis(&mut tx).await?.test {
+        return Err(Error::Invalid("only a test network can be left"));
+    }
+    if membership::members(&mut tx).await?.len() > 1 {
+        return Err(Error::Invalid("other people are members of this network"));
+    }
+    // The youngest tables first: they refer to the older ones.
+    let tables: Vec<(String,)> = sqlx::query_as(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND
+             (name GLOB 'ledger_*' OR name GLOB 'dao_*' OR name = '_migrations_tokenomics')
+         ORDER BY rowid DESC",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for (table,) in tables {
+        let drop = sqlx::AssertSqlSafe(format!("DROP TABLE \"{table}\""));
+        sqlx::query(drop).execute(&mut *tx).await?;
+    }
+    db::migrate(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Books the supply and its first owners.
 async fn issue(conn: &mut SqliteConnection, genesis: &Genesis) -> Result<()> {
     let treasury = genesis.part(genesis.treasury_permille);

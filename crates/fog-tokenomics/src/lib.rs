@@ -63,7 +63,7 @@ mod db;
 pub use amount::UNITS_PER_FOG;
 pub use db::migrate;
 pub use error::{Error, ErrorKind, Result};
-pub use genesis::{Founder, Genesis, genesis, open};
+pub use genesis::{Founder, Genesis, abandon, genesis, open};
 pub use governance::{
     Choice, Proposal, ProposalKind, Role, SignedProposal, SignedVote, SnapshotMember, State, Tally, Vote,
     VoteOutcome,

@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use fog_tokenomics::{
-    Choice, Error, Genesis, Outcome, ProposalKind, governance, ledger, membership, open,
+    Choice, Error, Genesis, Outcome, ProposalKind, abandon, governance, ledger, membership, open,
     records::{self, Record},
 };
 use sqlx::{Connection, SqliteConnection};
@@ -82,6 +82,39 @@ async fn many_writers_conserve_the_supply() {
     assert_eq!(ledger::job(&mut conn, &given_up).await.unwrap(), None);
 }
 
+/// Without a transaction of the caller's each operation takes the write lock before it reads: one that read
+/// first would fail whenever another wrote in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_without_transactions_wait_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.db");
+    let mut conn = file(&path).await;
+    open(&mut conn, &Genesis::test(NETWORK)).await.unwrap();
+    for me in 1..=TASKS {
+        ledger::join(&mut conn, &person(me), NOW).await.unwrap();
+    }
+    let task = async |path: std::path::PathBuf, me: u8| {
+        let mut conn = file(&path).await;
+        for round in 0..40 {
+            let (from, to) = (person(me), person(me % TASKS + 1));
+            ledger::settle_direct(&mut conn, &[me, round].concat_id(), &from, &to, FOG, NOW, "")
+                .await
+                .unwrap();
+        }
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for me in 1..=TASKS {
+        tasks.spawn(task(path.clone(), me));
+    }
+    // Panics as a task does.
+    tasks.join_all().await;
+    for me in 1..=TASKS {
+        assert_eq!(ledger::balance(&mut conn, &person(me)).await.unwrap(), 10_000 * FOG);
+        assert_eq!(ledger::totals(&mut conn, &person(me)).await.unwrap().earned, 40 * FOG);
+    }
+    ledger::check(&mut conn).await.unwrap();
+}
+
 #[tokio::test]
 async fn all_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
@@ -118,6 +151,48 @@ async fn all_is_there_after_a_restart() {
     let next = governance::next_sequence(&mut conn, &proposal.content.id, &person(2)).await.unwrap();
     assert_eq!(next, 2);
     ledger::check(&mut conn).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_of_one_can_be_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut conn = file(&dir.path().join("node.db")).await;
+    sqlx::raw_sql("CREATE TABLE other (x); INSERT INTO other VALUES (1)").execute(&mut conn).await.unwrap();
+    assert!(fog_tokenomics::migrate(&mut conn).await.is_ok());
+    assert!(matches!(abandon(&mut conn).await, Err(Error::NotOpened)));
+    open(&mut conn, &Genesis::test(NETWORK)).await.unwrap();
+    let join = membership::build_join(&mut conn, "Alone", &key(1), NOW).await.unwrap();
+    membership::put_join(&mut conn, &join, NOW).await.unwrap();
+    ledger::escrow_lock(&mut conn, &job(1), &person(1), FOG, NOW).await.unwrap();
+    let proposal =
+        governance::build_proposal(&mut conn, ProposalKind::General, "t", "b", &key(1), NOW).await.unwrap();
+    governance::put_proposal(&mut conn, &proposal, NOW).await.unwrap();
+    let vote =
+        governance::build_vote(&mut conn, &proposal.content.id, Choice::Yes, &key(1), NOW).await.unwrap();
+    governance::put_vote(&mut conn, &vote, NOW).await.unwrap();
+
+    // Given up, it leaves everything as it was.
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    abandon(&mut tx).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert_eq!(ledger::balance(&mut conn, &person(1)).await.unwrap(), 9_999 * FOG);
+
+    // With another genesis in the same transaction, as a node does that meets a network.
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    abandon(&mut tx).await.unwrap();
+    open(&mut tx, &Genesis::test([8; 32])).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(ledger::check(&mut conn).await.unwrap().entries, 1);
+    assert!(ledger::members(&mut conn).await.unwrap().is_empty());
+    assert!(governance::list_proposals(&mut conn, 9).await.unwrap().is_empty());
+    let (other,): (i64,) = sqlx::query_as("SELECT count(*) FROM other").fetch_one(&mut conn).await.unwrap();
+    assert_eq!(other, 1, "other crates' tables stay");
+
+    ledger::join(&mut conn, &person(1), NOW).await.unwrap();
+    ledger::join(&mut conn, &person(2), NOW).await.unwrap();
+    assert!(matches!(abandon(&mut conn).await, Err(Error::Invalid(_))));
+    let mut main = memory_with(&Genesis::baseline(NETWORK)).await;
+    assert!(matches!(abandon(&mut main).await, Err(Error::Invalid(_))));
 }
 
 async fn everything(conn: &mut SqliteConnection) -> impl PartialEq + std::fmt::Debug + use<> {

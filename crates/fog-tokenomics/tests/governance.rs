@@ -381,6 +381,9 @@ fn quorum_and_approval_at_their_edges() {
         let found = rules::state(&proposal, &tally(yes, no, abstain), proposal.ends_ms + 1);
         assert_eq!(found, state, "{yes} {no} {abstain}");
     }
+    // Where nobody has power, nothing is decided.
+    let nobody = governance::Tally { total: 0, ..tally(0, 0, 0) };
+    assert!(!nobody.quorum_met() && !nobody.approved());
 }
 
 fn rules_tally(yes: u128, no: u128, abstain: u128) -> (governance::Tally, Proposal) {
