@@ -82,6 +82,18 @@ impl TestNetwork {
         .sign(&SigningKey::from_bytes(&self.authority))
     }
 
+    /// Another copy of the secrets, zeroised on its own.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            authority: self.authority,
+            relays: self.relays.clone(),
+            ports: self.ports.clone(),
+            layers: self.layers.clone(),
+            created: self.created,
+        }
+    }
+
     /// The network's id.
     pub fn id(&self) -> crate::Key {
         SigningKey::from_bytes(&self.authority).verifying_key().to_bytes()

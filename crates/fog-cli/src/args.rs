@@ -1,0 +1,348 @@
+//! The command line.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Getting started:
+  fog node                       run a node and print the address of its page
+  fog chat card                  your address card, for somebody else to add
+  fog chat add CARD              add somebody by their card
+  fog chat send ANNA \"Hello\"     write to them
+  fog job submit --wasm FILE     run a WASM program on a contact's idle machine
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running, 4 refused by the rules, 5 not found.";
+
+/// Fog Compute: private chat, idle machines and a say, among your own devices and people you know.
+#[derive(Parser)]
+#[command(name = "fog", version, after_help = AFTER, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(clap::Args)]
+pub(crate) struct Global {
+    /// Where the node keeps its data. Two nodes on one machine take two folders.
+    #[arg(long, short = 'd', global = true, env = "FOG_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print JSON: numbers are numbers, times are seconds since 1970, amounts are strings of 10^-18 FOG.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How much to log: error, warn, info, debug, trace, or a filter such as betanet=debug.
+    #[arg(long, global = true, env = "FOG_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a node without a window and serve its page on this machine.
+    Node(NodeArgs),
+    /// Show how the running node is.
+    Status,
+    /// Run one mixnode as a process of its own.
+    Mixnode(MixnodeArgs),
+    /// Make the configuration of a whole test mixnet.
+    #[command(subcommand)]
+    Mixnet(MixnetCommand),
+    /// Contacts and messages.
+    #[command(subcommand)]
+    Chat(ChatCommand),
+    /// Run programs on other people's idle machines.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Balance, escrow and journal.
+    Wallet,
+    /// Proposals and votes.
+    #[command(subcommand)]
+    Dao(DaoCommand),
+    /// When this device works for others.
+    #[command(subcommand)]
+    Harvest(HarvestCommand),
+    /// Measure: prints a table, or one JSON object with --json.
+    Bench(BenchArgs),
+    /// Print the completion script of a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct NodeArgs {
+    /// Your name, for the first start without the page's first-run screen.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The page's loopback address; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The consensus of the mixnet to join. Without one, a new node runs a test network of its own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) consensus: Option<PathBuf>,
+    /// Mean mixing delay per hop of a new node, milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub(crate) mean_delay_ms: Option<u32>,
+    /// Whether the system's keychain keeps the key of the secrets.
+    #[arg(long, value_enum)]
+    pub(crate) keychain: Option<Keychain>,
+    /// A file with the passphrase of sealed secrets (else it is asked for on the page).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Where the sensors are; for simulations.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) sysfs: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keychain {
+    /// Where there is one.
+    Auto,
+    /// A file of the owner alone instead.
+    Off,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct MixnodeArgs {
+    /// The folder that `fog mixnet new` made for this relay: its keys, and the consensus beside it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MixnetCommand {
+    /// Write keys for each relay and the signed consensus.
+    New {
+        /// How many relays, spread over the three layers; at least 3.
+        #[arg(long, default_value_t = 7)]
+        mixnodes: u16,
+        /// The folder to write to. It must not exist, or be empty.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ChatCommand {
+    /// Show your address card.
+    Card,
+    /// Add somebody by their card; - reads it from standard input.
+    Add {
+        /// The card's text.
+        card: String,
+    },
+    /// List your contacts.
+    Contacts,
+    /// Accept somebody who added you.
+    Accept {
+        /// Name or id.
+        contact: String,
+    },
+    /// Block somebody.
+    Block {
+        /// Name or id.
+        contact: String,
+    },
+    /// Send a message; - reads it from standard input.
+    Send {
+        /// Name or id.
+        contact: String,
+        /// The text.
+        text: String,
+        /// Wait until it is on the other side's disk.
+        #[arg(long)]
+        wait: bool,
+        /// Give up waiting after this many seconds.
+        #[arg(long, default_value_t = 60, requires = "wait")]
+        timeout: u64,
+    },
+    /// Show a conversation and mark it as read.
+    Read {
+        /// Name or id.
+        contact: String,
+        /// How many messages.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        count: u32,
+        /// Leave unread messages unread.
+        #[arg(long)]
+        peek: bool,
+    },
+    /// Print events as they happen, until interrupted.
+    Follow,
+    /// Show the paths that a message's packets took.
+    Path {
+        /// The message's id.
+        message: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum JobCommand {
+    /// Send a WASM program (WASI preview 1) with its input.
+    Submit {
+        /// The module.
+        #[arg(long, value_name = "FILE")]
+        wasm: PathBuf,
+        /// What the program reads from standard input.
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
+        /// Who is to run it: name or id. Else the contact heard from last.
+        #[arg(long)]
+        to: Option<String>,
+        /// A label; the module's file name by default.
+        #[arg(long)]
+        name: Option<String>,
+        /// Longest run, seconds.
+        #[arg(long, default_value_t = 300)]
+        seconds: u32,
+        /// Memory, MiB.
+        #[arg(long, default_value_t = 512)]
+        memory: u32,
+        /// The most it may cost, FOG.
+        #[arg(long, value_name = "FOG")]
+        price_limit: Option<fog_api::Amount>,
+        /// Wait for the end and print the output.
+        #[arg(long)]
+        wait: bool,
+        /// Arguments of the program.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// List jobs, or show one.
+    Status {
+        /// The job's id.
+        id: Option<String>,
+    },
+    /// Wait for a job's end.
+    Wait {
+        /// The job's id.
+        id: String,
+    },
+    /// Write a job's output to a file, or to standard output.
+    Get {
+        /// The job's id.
+        id: String,
+        /// The file.
+        #[arg(long, short = 'o', value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Stop a job.
+    Cancel {
+        /// The job's id.
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DaoCommand {
+    /// List proposals, or show one with its votes.
+    List {
+        /// The proposal's id.
+        id: Option<String>,
+    },
+    /// Open a proposal.
+    Propose {
+        /// One line.
+        title: String,
+        /// The text.
+        #[arg(long, default_value = "")]
+        body: String,
+        /// What kind.
+        #[arg(long, value_enum, default_value_t = Kind::General)]
+        kind: Kind,
+    },
+    /// Vote; a later vote replaces an earlier one.
+    Vote {
+        /// The proposal's id, or its first digits.
+        id: String,
+        /// The choice.
+        #[arg(value_enum)]
+        choice: Choice,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    General,
+    Parameter,
+    Treasury,
+    Upgrade,
+    Agent,
+    Emergency,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Choice {
+    Yes,
+    No,
+    Abstain,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum HarvestCommand {
+    /// Show sensors, decision and reason.
+    Status,
+    /// Work now in spite of the gates (all but heat); `off` goes back to them.
+    Now {
+        /// On or off.
+        #[arg(value_enum, default_value_t = Switch::On)]
+        switch: Switch,
+    },
+    /// Change when this device may work.
+    Set {
+        /// Lend this device at all.
+        #[arg(long)]
+        enabled: Option<bool>,
+        /// Also on battery, at 50 % or more.
+        #[arg(long)]
+        on_battery: Option<bool>,
+        /// Also while you are active.
+        #[arg(long)]
+        alongside: Option<bool>,
+        /// Minutes without input before work starts.
+        #[arg(long)]
+        idle_minutes: Option<u32>,
+        /// CPU cap, percent.
+        #[arg(long)]
+        cpu_percent: Option<u32>,
+        /// Memory cap, percent.
+        #[arg(long)]
+        memory_percent: Option<u32>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Which: skeleton.
+    #[arg(value_enum)]
+    pub(crate) name: BenchName,
+    /// Rounds; more are steadier.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) rounds: u32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum BenchName {
+    /// Message round trips, memory, cold start, job overhead.
+    Skeleton,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,50 @@
+//! `fog mixnode`: one relay as a process of its own.
+
+use super::mixnet::{RELAY, RelayFile};
+use super::node::stopped;
+use crate::args::{Global, MixnodeArgs};
+use crate::{config, output};
+use anyhow::{Context, Result, anyhow};
+use betanet::directory::SignedConsensus;
+use betanet::relay::{Relay, RelayConfig, RelayKeys};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
+    config::logging(global, "warn,betanet=info")?;
+    let path = args.dir.join(RELAY);
+    let text = std::fs::read(&path)
+        .with_context(|| format!("{} cannot be read (`fog mixnet new` makes it)", path.display()))?;
+    let file: RelayFile =
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let secret: [u8; 64] = hex::decode(&file.secret)
+        .ok()
+        .and_then(|b| b.try_into().ok())
+        .ok_or_else(|| anyhow!("{} holds no usable keys", path.display()))?;
+    let path = args.dir.join(&file.consensus);
+    let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let signed = SignedConsensus::from_bytes(&bytes).with_context(|| path.display().to_string())?;
+    let consensus = signed.verify(now).with_context(|| path.display().to_string())?.clone();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let (_keep, consensus) = watch::channel(Arc::new(consensus));
+        let config = RelayConfig {
+            keys: RelayKeys::from_bytes(&secret),
+            listen: file.listen,
+            replay_file: Some(args.dir.join("replay")),
+        };
+        let relay = Relay::start(config, consensus).await?;
+        let reply = serde_json::json!({"id": file.id, "listen": relay.address(), "layer": file.layer});
+        output::show(global, &reply, |out, _| {
+            writeln!(out, "mixnode {} of layer {} listens on {}", &file.id[..8], file.layer, relay.address())
+        })?;
+        stopped().await?;
+        let counters = relay.counters();
+        relay.shutdown().await;
+        tracing::info!(?counters, "stopped");
+        Ok(())
+    })
+}

@@ -1,0 +1,61 @@
+//! From each command to what carries it out.
+
+use crate::error::{Result, bad_input, internal};
+use crate::node::Node;
+use crate::{chat, compute, contacts, governance, harvest, overview, settings, wallet};
+use fog_api::Command;
+use serde::Serialize;
+use serde_json::Value;
+
+fn json<T: Serialize>(value: T) -> Result<Value> {
+    serde_json::to_value(value).map_err(internal)
+}
+
+pub(crate) async fn dispatch(node: &Node, command: Command) -> Result<Value> {
+    let core = match command {
+        Command::GetState(_) => return json(node.state()),
+        Command::CreateIdentity(c) => return json(node.create_identity(&c.name).await?),
+        Command::Unlock(c) => return json(node.unlock(c.passphrase).await?),
+        _ => node.core()?,
+    };
+    match command {
+        Command::GetState(_) | Command::CreateIdentity(_) | Command::Unlock(_) => json(node.state()),
+        Command::SetPassphrase(c) => {
+            if c.new.chars().count() < 8 {
+                return Err(bad_input("A passphrase has at least 8 characters."));
+            }
+            let sealed = tokio::task::spawn_blocking({
+                let core = core.clone();
+                move || core.set_passphrase(c.current.as_deref(), &c.new)
+            });
+            if !sealed.await.map_err(internal)?.map_err(internal)? {
+                return Err(crate::error::refused("The present passphrase is wrong."));
+            }
+            core.bus.emit(fog_api::EventBody::State(core.app_state()));
+            json(())
+        }
+        Command::GetOverview(_) => json(overview::view(&core).await?),
+        Command::ListContacts(_) => json(contacts::list(&core).await?),
+        Command::GetCard(_) => json(contacts::card_view(&core)?),
+        Command::AddContact(c) => json(contacts::add(&core, &c.card).await?),
+        Command::SetContactState(c) => json(contacts::set_state(&core, &c.peer, c.state).await?),
+        Command::ListMessages(c) => json(chat::list(&core, &c.peer, c.before.as_deref(), c.limit).await?),
+        Command::SendMessage(c) => json(chat::send(&core, &c.peer, c.text).await?),
+        Command::MarkRead(c) => json(chat::mark_read(&core, &c.peer).await?),
+        Command::GetNetwork(_) => json(core.network.view(&core)),
+        Command::GetMessagePaths(c) => json(chat::paths(&core, &c.message)?),
+        Command::GetHarvest(_) => json(core.harvest.view(core.compute.running())),
+        Command::SetHarvest(c) => json(harvest::set(&core, c.prefs).await?),
+        Command::WorkNow(c) => json(harvest::work_now(&core, c.on).await?),
+        Command::ListJobs(_) => json(compute::list(&core).await?),
+        Command::GetJob(c) => json(compute::get(&core, &c.id).await?),
+        Command::SubmitJob(c) => json(compute::submit(&core, c).await?),
+        Command::CancelJob(c) => json(compute::cancel(&core, &c.id).await?),
+        Command::GetWallet(_) => json(wallet::view(&core).await?),
+        Command::ListProposals(_) => json(governance::list(&core).await?),
+        Command::CreateProposal(c) => json(governance::create(&core, c.kind, &c.title, &c.body).await?),
+        Command::CastVote(c) => json(governance::vote(&core, &c.proposal, c.choice).await?),
+        Command::GetSettings(_) => json(core.settings.read().clone()),
+        Command::SetSettings(c) => json(settings::set(&core, c.settings).await?),
+    }
+}

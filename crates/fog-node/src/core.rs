@@ -1,0 +1,185 @@
+//! A node that has its secrets: everything that runs.
+
+use crate::compute::{self, Compute};
+use crate::config::NodeConfig;
+use crate::delivery;
+use crate::error::{NodeError, database, internal};
+use crate::events::Bus;
+use crate::governance;
+use crate::harvest::Harvest;
+use crate::identity::{Identity, fingerprint, hex};
+use crate::network::{self, Network};
+use crate::paths::Paths;
+use crate::secrets::{Secrets, Vault};
+use crate::work::Work;
+use crate::{contacts, records, settings};
+use betanet::Key;
+use betanet::testnet::{LAYOUT, TestNetwork};
+use fog_api::{AppState, ContactState, Me, Phase, Settings};
+use fog_p2p::MessageId;
+use fog_p2p::endpoint::Endpoint;
+use fog_p2p::mixnet::MixnetRoad;
+use parking_lot::{Mutex, RwLock};
+use sqlx::SqlitePool;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+const INBOUND: usize = 256;
+
+/// Everything that runs once the secrets are open.
+pub struct Core {
+    pub(crate) config: NodeConfig,
+    pub(crate) me: Identity,
+    pub(crate) id: Key,
+    pub(crate) pool: SqlitePool,
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) road: Arc<MixnetRoad>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) network: Network,
+    pub(crate) compute: Compute,
+    pub(crate) harvest: Harvest,
+    pub(crate) paths: Paths,
+    /// Why messages wait, while they wait.
+    pub(crate) reasons: Mutex<HashMap<MessageId, String>>,
+    pub(crate) settings: RwLock<Settings>,
+    pub(crate) started: Instant,
+    pub(crate) cancel: CancellationToken,
+    vault: Mutex<(Vault, Secrets)>,
+}
+
+impl Core {
+    /// Starts everything. `name` is for a new data folder.
+    pub(crate) async fn start(
+        config: NodeConfig,
+        pool: SqlitePool,
+        bus: Arc<Bus>,
+        vault: Vault,
+        mut secrets: Secrets,
+        name: &str,
+    ) -> Result<Arc<Self>, NodeError> {
+        let me = secrets.identity.clone();
+        let mut conn = pool.acquire().await?;
+        let settings = settings::load(&mut conn, name, config.mean_delay_ms).await?;
+        settings::save(&mut conn, &settings).await?;
+        first_network(&mut conn, &config, &vault, &mut secrets).await?;
+        drop(conn);
+
+        let road = Arc::new(MixnetRoad::default());
+        road.set_mean_delay(Duration::from_millis(settings.mean_delay_ms.into()));
+        let (inbound, datagrams) = mpsc::channel(INBOUND);
+        let strangers = vec![crate::wire::HELLO];
+        let (endpoint, events) =
+            Endpoint::start(pool.clone(), me.sealing(), road.clone(), strangers, datagrams);
+        let own_keys = secrets.test_network.as_ref().map(TestNetwork::copy);
+        let core = Arc::new(Self {
+            compute: Compute::new(&config, me.signing()).map_err(internal)?,
+            harvest: Harvest::new(&config, &pool).await?,
+            id: me.id(),
+            config,
+            me,
+            bus,
+            network: Network::new(road.clone(), inbound),
+            road,
+            endpoint,
+            paths: Paths::default(),
+            reasons: Mutex::default(),
+            settings: RwLock::new(settings),
+            started: Instant::now(),
+            cancel: CancellationToken::new(),
+            vault: Mutex::new((vault, secrets)),
+            pool,
+        });
+        core.open(own_keys.as_ref()).await?;
+        tokio::spawn(delivery::run(core.clone(), events));
+        tokio::spawn(compute::run(core.clone()));
+        tokio::spawn(crate::harvest::run(core.clone()));
+        tokio::spawn(Network::watch(core.clone(), own_keys));
+        governance::resume(&core).await?;
+        Ok(core)
+    }
+
+    /// What must be read or done before anything is received.
+    async fn open(self: &Arc<Self>, own_keys: Option<&TestNetwork>) -> Result<(), NodeError> {
+        let mut work = Work::begin(self).await?;
+        self.network.load(work.conn()).await?;
+        let primary = network::primary(work.conn()).await?;
+        if let Some(document) = self.network.document(&primary) {
+            records::open_ledger(&mut work, &document).await?;
+        }
+        let now = work.now_ms;
+        fog_p2p::inbox::prune(work.conn(), now).await.map_err(database)?;
+        let needed = network::needed(work.conn()).await?;
+        let contacts = contacts::all(work.conn()).await?;
+        work.commit().await?;
+        for contact in contacts {
+            match contact.state {
+                ContactState::Blocked => self.endpoint.block(contact.seal_key).await,
+                _ => self.endpoint.set_peer(contact.seal_key, Some(contact.address.to_address())).await,
+            }
+        }
+        for network in needed {
+            self.network.start(self, &network, own_keys).await;
+        }
+        self.endpoint.wake().await;
+        Ok(())
+    }
+
+    pub(crate) fn app_state(&self) -> AppState {
+        AppState {
+            phase: Phase::Ready,
+            me: Some(Me {
+                id: hex(&self.id),
+                name: self.settings.read().name.clone(),
+                fingerprint: fingerprint(&self.id),
+                secrets: self.vault.lock().0.storage(),
+            }),
+            version: env!("CARGO_PKG_VERSION").into(),
+            data_dir: self.config.data_dir.display().to_string(),
+        }
+    }
+
+    /// Seals the secrets with a passphrase. False: the present one is wrong.
+    pub(crate) fn set_passphrase(&self, current: Option<&str>, new: &str) -> Result<bool, NodeError> {
+        let mut guard = self.vault.lock();
+        let (vault, secrets) = &mut *guard;
+        if !vault.check(current)? {
+            return Ok(false);
+        }
+        vault.set_passphrase(secrets, new)?;
+        Ok(true)
+    }
+
+    /// Ends everything: relays closed, jobs stopped (they run again), the database closed.
+    pub(crate) async fn shutdown(&self) {
+        self.cancel.cancel();
+        self.compute.stop_all();
+        self.network.shutdown().await;
+    }
+}
+
+/// A data folder that is in no network yet joins the configured one, or makes one of its own.
+async fn first_network(
+    conn: &mut sqlx::SqliteConnection,
+    config: &NodeConfig,
+    vault: &Vault,
+    secrets: &mut Secrets,
+) -> Result<(), NodeError> {
+    if network::count(conn).await? > 0 {
+        return Ok(());
+    }
+    if let Some(path) = &config.consensus {
+        return Ok(network::first(conn, &network::read_consensus(path)?, false).await?);
+    }
+    if secrets.test_network.is_none() {
+        let now = crate::time::now_ms().unsigned_abs() / 1000;
+        secrets.test_network = Some(TestNetwork::generate(&LAYOUT, now)?);
+        vault.save(secrets)?;
+    }
+    if let Some(own) = &secrets.test_network {
+        network::first(conn, &own.consensus(), true).await?;
+    }
+    Ok(())
+}

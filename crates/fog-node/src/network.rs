@@ -1,0 +1,453 @@
+//! The mixnets that this node is in: the own test network, a configured one, and those of contacts' cards.
+//!
+//! One of them is *primary*: its members share ledger and votes. A node begins with the network that its
+//! configuration names, or else with a test network of its own. When it adds the card of somebody in another
+//! network while nobody else has joined its own, that network becomes primary.
+
+use crate::card::Card;
+use crate::core::Core;
+use crate::error::{NodeError, Result, bad_input, database, internal, refused};
+use crate::identity::{Identity, hex};
+use crate::time::{now_ms, seconds};
+use crate::work::{After, Work};
+use crate::{contacts, records};
+use betanet::client::{Client, ClientConfig};
+use betanet::directory::{Consensus, SignedConsensus};
+use betanet::relay::{Relay, RelayConfig};
+use betanet::testnet::TestNetwork;
+use betanet::{Key, LinkState};
+use fog_api::{EventBody, MixnetView, NetworkHealth, NetworkView, RelayView};
+use fog_p2p::mixnet::{MixAddress, MixnetRoad};
+use parking_lot::{Mutex, RwLock};
+use rand::seq::IteratorRandom;
+use sqlx::{Row, SqliteConnection};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use x25519_dalek::PublicKey;
+
+/// A port that is in use now may be free again later.
+const RETRY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+struct Member {
+    signed: SignedConsensus,
+    document: Arc<Consensus>,
+    home: Key,
+    own: bool,
+    primary: bool,
+    /// Why it does not work, if it does not.
+    problem: Option<String>,
+}
+
+/// All networks of this node.
+pub(crate) struct Network {
+    road: Arc<MixnetRoad>,
+    inbound: mpsc::Sender<Vec<u8>>,
+    members: RwLock<HashMap<Key, Member>>,
+    relays: Mutex<Vec<Relay>>,
+    cancel: CancellationToken,
+}
+
+fn unix() -> u64 {
+    now_ms().unsigned_abs() / 1000
+}
+
+/// Reads and verifies the consensus file of the configuration.
+pub(crate) fn read_consensus(path: &Path) -> std::result::Result<SignedConsensus, NodeError> {
+    let fail = |reason: String| NodeError::Consensus { path: path.into(), reason };
+    let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
+    let signed = SignedConsensus::from_bytes(&bytes).map_err(|e| fail(e.to_string()))?;
+    signed.verify(unix()).map_err(|e| fail(e.to_string()))?;
+    Ok(signed)
+}
+
+fn draw_home(document: &Consensus) -> Result<Key> {
+    let relay = document.layer(3).choose(&mut rand::rng());
+    relay.map(|r| r.id).ok_or_else(|| bad_input("This network has no home relays."))
+}
+
+async fn insert(
+    conn: &mut SqliteConnection,
+    signed: &SignedConsensus,
+    home: &Key,
+    own: bool,
+    primary: bool,
+) -> Result<()> {
+    if primary {
+        sqlx::query("UPDATE node_networks SET is_primary = 0").execute(&mut *conn).await.map_err(database)?;
+    }
+    sqlx::query("INSERT INTO node_networks (id, consensus, home, own, is_primary, created_ms) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(signed.network().as_slice())
+        .bind(signed.to_bytes())
+        .bind(home.as_slice())
+        .bind(own)
+        .bind(primary)
+        .bind(now_ms())
+        .execute(conn)
+        .await
+        .map_err(database)?;
+    Ok(())
+}
+
+/// A new data folder's first network.
+pub(crate) async fn first(conn: &mut SqliteConnection, signed: &SignedConsensus, own: bool) -> Result<()> {
+    let document = signed.verify(unix()).map_err(|e| refused(e.to_string()))?;
+    insert(conn, signed, &draw_home(document)?, own, true).await
+}
+
+pub(crate) async fn count(conn: &mut SqliteConnection) -> Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM node_networks").fetch_one(conn).await.map_err(database)
+}
+
+/// The primary network's id.
+pub(crate) async fn primary(conn: &mut SqliteConnection) -> Result<Key> {
+    let id: Vec<u8> = sqlx::query_scalar("SELECT id FROM node_networks WHERE is_primary = 1")
+        .fetch_one(conn)
+        .await
+        .map_err(database)?;
+    id.try_into().map_err(|_| internal("a network's id is damaged"))
+}
+
+/// Joins the network of a card, if this node is not in it yet.
+pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
+    let network = card.address().network;
+    let core = work.core.clone();
+    if core.network.is_member(&network) {
+        return Ok(());
+    }
+    let signed = card.consensus.as_ref().ok_or_else(|| {
+        bad_input(
+            "This card belongs to a network that this node is not in, and does not carry its directory. Start the node \
+             with that network's consensus (--consensus).",
+        )
+    })?;
+    let document =
+        signed.verify(unix()).map_err(|e| bad_input(format!("The card's network cannot be used: {e}.")))?;
+    let home = draw_home(document)?;
+    let alone = fog_tokenomics::membership::members(work.conn()).await.map_err(records::api)?.len() <= 1;
+    insert(work.conn(), signed, &home, false, alone).await?;
+    core.network.remember(signed.clone(), document.clone(), home, false, false);
+    if alone {
+        fog_tokenomics::genesis::abandon(work.conn()).await.map_err(records::api)?;
+        records::open_ledger(work, document).await?;
+    }
+    work.after(After::StartNetwork(network));
+    Ok(())
+}
+
+impl Network {
+    pub(crate) fn new(road: Arc<MixnetRoad>, inbound: mpsc::Sender<Vec<u8>>) -> Self {
+        Self {
+            road,
+            inbound,
+            members: RwLock::default(),
+            relays: Mutex::default(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    fn remember(&self, signed: SignedConsensus, document: Consensus, home: Key, own: bool, primary: bool) {
+        let member = Member { signed, document: Arc::new(document), home, own, primary, problem: None };
+        self.members.write().insert(member.document.network, member);
+    }
+
+    /// Reads the networks from the database.
+    pub(crate) async fn load(&self, conn: &mut SqliteConnection) -> Result<Vec<Key>> {
+        let rows = sqlx::query("SELECT * FROM node_networks").fetch_all(conn).await.map_err(database)?;
+        let mut ids = Vec::new();
+        for row in rows {
+            let signed =
+                SignedConsensus::from_bytes(&row.get::<Vec<u8>, _>("consensus")).map_err(internal)?;
+            let home: Key = row.get::<Vec<u8>, _>("home").try_into().map_err(|_| internal("home relay"))?;
+            let network = signed.network();
+            ids.push(network);
+            let (own, primary) = (row.get("own"), row.get("is_primary"));
+            match signed.verify(unix()) {
+                Ok(document) => self.remember(signed.clone(), document.clone(), home, own, primary),
+                Err(e) => {
+                    tracing::warn!("a network cannot be used: {e}");
+                    let document =
+                        Consensus { network, test: own, valid_after: 0, valid_until: 0, relays: Vec::new() };
+                    self.remember(signed, document, home, own, primary);
+                    self.problem(&network, Some(e.to_string()));
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    fn problem(&self, network: &Key, problem: Option<String>) {
+        if let Some(member) = self.members.write().get_mut(network) {
+            member.problem = problem;
+        }
+    }
+
+    pub(crate) fn is_member(&self, network: &Key) -> bool {
+        self.members.read().contains_key(network)
+    }
+
+    /// The verified consensus of a network.
+    pub(crate) fn document(&self, network: &Key) -> Option<Arc<Consensus>> {
+        self.members.read().get(network).map(|m| m.document.clone())
+    }
+
+    pub(crate) fn is_test(&self, network: &Key) -> bool {
+        self.members.read().get(network).is_some_and(|m| m.document.test)
+    }
+
+    /// My address in a network (none: the primary one), and its consensus where a card must carry it.
+    pub(crate) fn my_address(
+        &self,
+        me: &Identity,
+        network: Option<&Key>,
+    ) -> Result<(MixAddress, Option<SignedConsensus>)> {
+        let members = self.members.read();
+        let member = match network {
+            Some(id) => members.get(id),
+            None => members.values().find(|m| m.primary),
+        };
+        let member = member.ok_or_else(|| refused("This node is in no network."))?;
+        let network = member.document.network;
+        let mailbox = PublicKey::from(&me.mailbox(&network)).to_bytes();
+        let consensus = member.document.test.then(|| member.signed.clone());
+        Ok((MixAddress { network, home: member.home, mailbox }, consensus))
+    }
+
+    /// Starts the client of a network, and its relays if it is ours.
+    pub(crate) async fn start(&self, core: &Core, network: &Key, own_keys: Option<&TestNetwork>) {
+        let Some((document, home, own)) = self
+            .members
+            .read()
+            .get(network)
+            .filter(|m| m.problem.is_none())
+            .map(|m| (m.document.clone(), m.home, m.own))
+        else {
+            return;
+        };
+        if own && let Some(keys) = own_keys {
+            self.start_relays(&document, keys, &core.config.data_dir).await;
+        }
+        let config = ClientConfig {
+            consensus: document,
+            mailbox: core.me.mailbox(network),
+            home,
+            mean_delay: Duration::from_millis(core.settings.read().mean_delay_ms.into()),
+        };
+        match Client::start(config) {
+            Ok((client, mut messages)) => {
+                let client = Arc::new(client);
+                self.road.add(client.clone());
+                let inbound = self.inbound.clone();
+                tokio::spawn(async move {
+                    while let Some(message) = messages.recv().await {
+                        if inbound.send(message).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+                let (mut home, cancel, endpoint) =
+                    (client.watch_home(), self.cancel.clone(), core.endpoint.clone());
+                drop(client);
+                tokio::spawn(async move {
+                    // Each time that the home link comes up: tell the contacts, and send what waits.
+                    loop {
+                        tokio::select! {
+                            () = cancel.cancelled() => return,
+                            up = home.wait_for(|s| *s == LinkState::Up) => if up.is_err() { return },
+                        }
+                        endpoint.announce().await;
+                        tokio::select! {
+                            () = cancel.cancelled() => return,
+                            down = home.wait_for(|s| *s != LinkState::Up) => if down.is_err() { return },
+                        }
+                    }
+                });
+            }
+            Err(e) => self.problem(network, Some(e.to_string())),
+        }
+    }
+
+    /// For [`After::StartNetwork`]: re-reads what is primary, then starts.
+    pub(crate) fn start_later(&self, core: &Arc<Core>, network: Key) {
+        let core = core.clone();
+        tokio::spawn(async move {
+            let result = async {
+                let mut conn = core.pool.acquire().await.map_err(database)?;
+                core.network.load(&mut conn).await
+            };
+            if let Err(e) = result.await {
+                tracing::error!("the networks cannot be read: {e}");
+            }
+            core.network.start(&core, &network, None).await;
+        });
+    }
+
+    async fn start_relays(&self, document: &Arc<Consensus>, keys: &TestNetwork, data_dir: &Path) {
+        let folder = data_dir.join("relays");
+        if let Err(e) = std::fs::create_dir_all(&folder) {
+            self.problem(&document.network, Some(format!("{} cannot be made: {e}", folder.display())));
+            return;
+        }
+        let (sender, receiver) = watch::channel(document.clone());
+        let mut problem = None;
+        for (keys, listen, _) in keys.relays() {
+            let replay_file: Option<PathBuf> =
+                Some(folder.join(format!("{}.replay", betanet::short(&keys.id()))));
+            match Relay::start(RelayConfig { keys, listen, replay_file }, receiver.clone()).await {
+                Ok(relay) => self.relays.lock().push(relay),
+                Err(e) => problem = Some(format!("a relay of the test network does not run: {e}")),
+            }
+        }
+        drop(sender);
+        if problem.is_some() {
+            tracing::warn!("{}", problem.as_deref().unwrap_or_default());
+        }
+        self.problem(&document.network, problem);
+    }
+
+    /// Keeps an eye on the networks: retries relays whose port was in use, tells the page what changed.
+    pub(crate) async fn watch(core: Arc<Core>, own_keys: Option<TestNetwork>) {
+        let cancel = core.network.cancel.clone();
+        let mut told = String::new();
+        let mut retry_at = tokio::time::Instant::now() + RETRY;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if tokio::time::Instant::now() >= retry_at {
+                retry_at = tokio::time::Instant::now() + RETRY;
+                core.network.retry_relays(&core, own_keys.as_ref()).await;
+            }
+            let view = core.network.view(&core);
+            let text = serde_json::to_string(&view).unwrap_or_default();
+            if text != told {
+                told = text;
+                core.bus.emit(EventBody::Network(view));
+            }
+        }
+    }
+
+    async fn retry_relays(&self, core: &Core, own_keys: Option<&TestNetwork>) {
+        let Some(keys) = own_keys else { return };
+        let document = {
+            let members = self.members.read();
+            members.get(&keys.id()).filter(|m| m.own && m.problem.is_some()).map(|m| m.document.clone())
+        };
+        let Some(document) = document.filter(|d| !d.relays.is_empty()) else { return };
+        let running: Vec<Key> = self.relays.lock().iter().map(Relay::id).collect();
+        if running.len() < document.relays.len() {
+            let stopped = std::mem::take(&mut *self.relays.lock());
+            for relay in stopped {
+                relay.shutdown().await;
+            }
+            self.start_relays(&document, keys, &core.config.data_dir).await;
+        }
+    }
+
+    /// Everything for the circuits screen.
+    pub(crate) fn view(&self, core: &Core) -> NetworkView {
+        let members = self.members.read();
+        let mut networks: Vec<MixnetView> = Vec::new();
+        let (mut sent, mut received) = (0, 0);
+        let mut worst: Option<(NetworkHealth, String)> = None;
+        for member in members.values() {
+            let client = self.road.client(&member.document.network);
+            let home_state = client.as_ref().map(|c| c.home_state()).unwrap_or_default();
+            if let Some(client) = &client {
+                let (s, r) = client.counters();
+                sent += s;
+                received += r;
+            }
+            if member.primary {
+                worst = Some(health(member, client.as_deref(), &home_state));
+            }
+            let relays = member.document.relays.iter().map(|relay| {
+                let (delivered_share, in_use) =
+                    client.as_ref().map_or((None, false), |c| c.relay_health(&relay.id));
+                RelayView {
+                    id: hex(&relay.id),
+                    name: betanet::short(&relay.id),
+                    address: relay.address.to_string(),
+                    layer: relay.layer,
+                    // Coarse, so that the page is not told of every packet.
+                    delivered_share: delivered_share.map(|s| (s * 100.0).round() / 100.0),
+                    in_use,
+                }
+            });
+            networks.push(MixnetView {
+                id: hex(&member.document.network),
+                test: member.document.test,
+                own: member.own,
+                relays: relays.collect(),
+                home: Some(hex(&member.home)),
+                home_connected: home_state == LinkState::Up,
+                valid_until: seconds(
+                    i64::try_from(member.document.valid_until).unwrap_or(i64::MAX / 1000) * 1000,
+                ),
+            });
+        }
+        networks.sort_by(|a, b| a.id.cmp(&b.id));
+        let (mut mixed, mut replays) = (0, 0);
+        for relay in self.relays.lock().iter() {
+            let counters = relay.counters();
+            mixed += counters.forwarded + counters.delivered;
+            replays += counters.replays;
+        }
+        let (health, reason) = worst.unwrap_or((NetworkHealth::Off, "This node is in no network.".into()));
+        NetworkView {
+            health,
+            reason,
+            networks,
+            packets_sent: sent,
+            packets_received: received,
+            packets_resent: core.endpoint.resent(),
+            packets_mixed: mixed,
+            replays_refused: replays,
+            mean_delay: f64::from(core.settings.read().mean_delay_ms) / 1000.0,
+        }
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        self.cancel.cancel();
+        self.road.clear();
+        let relays = std::mem::take(&mut *self.relays.lock());
+        for relay in relays {
+            relay.shutdown().await;
+        }
+    }
+}
+
+fn health(member: &Member, client: Option<&Client>, home: &LinkState) -> (NetworkHealth, String) {
+    if let Some(problem) = &member.problem {
+        return (NetworkHealth::Trouble, problem.clone());
+    }
+    let Some(client) = client else {
+        return (NetworkHealth::Connecting, "Starting.".into());
+    };
+    match (home, client.entries_up()) {
+        (LinkState::Up, 1..) => {
+            (NetworkHealth::Online, "Connected to the home relay and to entry relays.".into())
+        }
+        (LinkState::Up, 0) => (NetworkHealth::Trouble, "No entry relay answers: messages wait.".into()),
+        (LinkState::Down(why), _) => {
+            (NetworkHealth::Trouble, format!("The home relay does not answer: {why}."))
+        }
+        (LinkState::Connecting, _) => (NetworkHealth::Connecting, "Connecting to the home relay.".into()),
+    }
+}
+
+/// Networks that are needed: the primary one, and those over which a contact is reached.
+pub(crate) async fn needed(conn: &mut SqliteConnection) -> Result<Vec<Key>> {
+    let mut keys = vec![primary(conn).await?];
+    for contact in contacts::all(conn).await? {
+        if !keys.contains(&contact.address.network) {
+            keys.push(contact.address.network);
+        }
+    }
+    Ok(keys)
+}

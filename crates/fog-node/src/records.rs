@@ -1,0 +1,138 @@
+//! The network's signed statements: joins, proposals, votes, settlements. What is news is passed on to the
+//! other members that this node knows, so that it reaches everybody.
+
+use crate::contacts::{self, Stored};
+use crate::error::{Result, bad_input, database, internal, refused};
+use crate::work::Work;
+use crate::{governance, network, wallet, wire};
+use betanet::Key;
+use betanet::directory::Consensus;
+use fog_api::{ApiError, ContactState, ErrorKind};
+use fog_jobs::Settlement;
+use fog_p2p::outbox::Priority;
+use fog_tokenomics::records::{self, Subject};
+use fog_tokenomics::{Genesis, Join, Outcome, Record, Signed};
+
+/// The ledger's errors as the caller sees them.
+pub(crate) fn api(e: fog_tokenomics::Error) -> ApiError {
+    match e {
+        fog_tokenomics::Error::Database(e) => database(e),
+        e => match e.kind() {
+            fog_tokenomics::ErrorKind::Refused => refused(sentence(&e)),
+            fog_tokenomics::ErrorKind::Invalid => bad_input(sentence(&e)),
+            fog_tokenomics::ErrorKind::Missing => ApiError::new(ErrorKind::NotFound, sentence(&e)),
+            fog_tokenomics::ErrorKind::Storage => internal(e),
+        },
+    }
+}
+
+fn sentence(e: &fog_tokenomics::Error) -> String {
+    let text = e.to_string();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect::<String>() + ".")
+}
+
+/// Opens the ledger of a network and joins it.
+pub(crate) async fn open_ledger(work: &mut Work, document: &Consensus) -> Result<()> {
+    let genesis =
+        if document.test { Genesis::test(document.network) } else { Genesis::baseline(document.network) };
+    fog_tokenomics::open(work.conn(), &genesis).await.map_err(api)?;
+    let core = work.core.clone();
+    let known = fog_tokenomics::membership::members(work.conn()).await.map_err(api)?;
+    if !known.iter().any(|m| m.person == core.id) {
+        let name = core.settings.read().name.clone();
+        let join = Join { network: document.network, person: core.id, name, time_ms: work.now() };
+        let join = Signed::sign(join, &core.me.signing()).map_err(api)?;
+        apply(work, &Record::Join(join)).await?;
+    }
+    Ok(())
+}
+
+/// Tells a new contact everything that the network's members know.
+pub(crate) async fn introduce(work: &mut Work, contact: &Stored) -> Result<()> {
+    if contact.address.network != network::primary(work.conn()).await? {
+        return Ok(());
+    }
+    for id in records::ids(work.conn()).await.map_err(api)? {
+        if let Some(bytes) = records::load(work.conn(), &id).await.map_err(api)? {
+            work.send(contact.seal_key, wire::RECORD, Priority::Normal, bytes).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a statement to every member that this node knows, but not to where it came from.
+async fn pass_on(work: &mut Work, kind: u16, bytes: &[u8], from: Option<&Key>) -> Result<()> {
+    let primary = network::primary(work.conn()).await?;
+    for contact in contacts::all(work.conn()).await? {
+        let there = contact.address.network == primary && contact.state != ContactState::Blocked;
+        if there && from != Some(&contact.seal_key) {
+            work.send(contact.seal_key, kind, Priority::Normal, bytes.to_vec()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply(work: &mut Work, record: &Record) -> Result<Vec<Record>> {
+    let now = work.now();
+    let applied = records::apply(work.conn(), record, now).await.map_err(api)?;
+    if !applied.new {
+        return Ok(Vec::new());
+    }
+    match applied.subject {
+        Subject::Person(_) => wallet::emit(work).await?,
+        Subject::Proposal(id) => governance::emit(work, &id).await?,
+    }
+    Ok([vec![record.clone()], applied.released].concat())
+}
+
+/// A statement of mine.
+pub(crate) async fn publish(work: &mut Work, record: &Record) -> Result<()> {
+    for news in apply(work, record).await? {
+        let bytes = news.encode().map_err(api)?;
+        pass_on(work, wire::RECORD, &bytes, None).await?;
+    }
+    Ok(())
+}
+
+/// A statement came from another node.
+pub(crate) async fn incoming(work: &mut Work, from: &Stored, body: &[u8]) -> Result<()> {
+    let record = Record::decode(body).map_err(api)?;
+    for news in apply(work, &record).await? {
+        let bytes = news.encode().map_err(api)?;
+        pass_on(work, wire::RECORD, &bytes, Some(&from.seal_key)).await?;
+    }
+    Ok(())
+}
+
+/// A job of mine (or for somebody else, by me) was paid: everybody's ledger is to show it.
+pub(crate) async fn publish_settlement(work: &mut Work, settlement: &Settlement, except: &Key) -> Result<()> {
+    let bytes = settlement.encode().map_err(internal)?;
+    pass_on(work, wire::SETTLEMENT, &bytes, Some(except)).await
+}
+
+/// A settlement between two others came.
+pub(crate) async fn incoming_settlement(work: &mut Work, from: &Stored, body: &[u8]) -> Result<()> {
+    let settlement = Settlement::decode(body).map_err(|e| bad_input(e.to_string()))?;
+    settlement.verify().map_err(|e| bad_input(e.to_string()))?;
+    let receipt = &settlement.receipt.receipt;
+    if receipt.submitter == work.core.id || receipt.worker == work.core.id {
+        return Ok(()); // mine comes by the job's own messages
+    }
+    let now = work.now();
+    let outcome = fog_tokenomics::ledger::settle_direct(
+        work.conn(),
+        &receipt.job,
+        &receipt.submitter,
+        &receipt.worker,
+        receipt.price,
+        now,
+        "Job between other members",
+    )
+    .await
+    .map_err(api)?;
+    if outcome == Outcome::New {
+        pass_on(work, wire::SETTLEMENT, body, Some(&from.seal_key)).await?;
+    }
+    Ok(())
+}

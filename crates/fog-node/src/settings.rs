@@ -1,0 +1,53 @@
+//! Settings of the node, kept in the database.
+
+use crate::card::valid_name;
+use crate::core::Core;
+use crate::error::{Result, bad_input, database, internal};
+use crate::store;
+use crate::work::{After, Work};
+use fog_api::{EventBody, Settings};
+use sqlx::SqliteConnection;
+use std::sync::Arc;
+use std::time::Duration;
+
+const KEY: &str = "settings";
+const MAX_DELAY_MS: u32 = 5000;
+
+/// Reads the settings; a new data folder has these.
+pub(crate) async fn load(conn: &mut SqliteConnection, name: &str, mean_delay_ms: u32) -> Result<Settings> {
+    match store::meta(conn, KEY).await.map_err(database)? {
+        Some(text) => serde_json::from_str(&text).map_err(internal),
+        None => Ok(Settings {
+            name: name.into(),
+            mean_delay_ms: mean_delay_ms.min(MAX_DELAY_MS),
+            read_receipts: true,
+            jobs_from_accepted_only: false,
+        }),
+    }
+}
+
+pub(crate) async fn save(conn: &mut SqliteConnection, settings: &Settings) -> Result<()> {
+    let text = serde_json::to_string(settings).map_err(internal)?;
+    store::set_meta(conn, KEY, &text).await.map_err(database)
+}
+
+pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings> {
+    if !valid_name(&settings.name) {
+        return Err(bad_input("A name has 1 to 64 bytes and no control characters."));
+    }
+    if settings.mean_delay_ms > MAX_DELAY_MS {
+        return Err(bad_input(format!("The mean delay is at most {MAX_DELAY_MS} ms.")));
+    }
+    let renamed = core.settings.read().name != settings.name;
+    let mut work = Work::begin(core).await?;
+    save(work.conn(), &settings).await?;
+    *core.settings.write() = settings.clone();
+    if renamed {
+        crate::contacts::send_card_to_all(&mut work).await?;
+        work.emit(EventBody::State(core.app_state()));
+    }
+    work.after(After::Wake);
+    work.commit().await?;
+    core.road.set_mean_delay(Duration::from_millis(settings.mean_delay_ms.into()));
+    Ok(settings)
+}

@@ -1,0 +1,86 @@
+//! The database: one SQLite file, WAL, every commit on disk before it is acknowledged.
+
+use crate::error::NodeError;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::path::Path;
+use std::time::Duration;
+
+/// Opens (or creates) the database, checks it and brings all tables up to date.
+pub(crate) async fn open(path: &Path) -> Result<SqlitePool, NodeError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10));
+    let damaged = |e: &dyn std::fmt::Display| {
+        NodeError::Database(format!(
+            "the database {} cannot be used: {e}. Nothing was changed. Restore it from a backup, or move it away to \
+             begin anew (messages, jobs and votes in it are then gone; the identity stays)",
+            path.display()
+        ))
+    };
+    let pool =
+        SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(|e| damaged(&e))?;
+    let check: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&pool).await.map_err(|e| damaged(&e))?;
+    if check != "ok" {
+        return Err(damaged(&check));
+    }
+    migrate(&pool).await.map_err(|e| damaged(&e))?;
+    Ok(pool)
+}
+
+async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut migrator: sqlx::migrate::Migrator = sqlx::migrate!();
+    migrator.dangerous_set_table_name("_migrations_node");
+    migrator.run(pool).await?;
+    fog_p2p::migrate(pool).await?;
+    fog_jobs::migrate(&mut *pool.acquire().await?).await
+}
+
+pub(crate) async fn meta(conn: &mut SqliteConnection, key: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT value FROM node_meta WHERE key = ?").bind(key).fetch_optional(conn).await
+}
+
+pub(crate) async fn set_meta(conn: &mut SqliteConnection, key: &str, value: &str) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO node_meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+        .bind(key)
+        .bind(value)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_file_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("fog.db");
+        std::fs::write(&path, vec![0x5a; 8192]).expect("writes");
+        let Err(NodeError::Database(text)) = open(&path).await else { panic!("must be refused") };
+        assert!(text.contains("fog.db") && text.contains("backup"), "{text}");
+        assert_eq!(std::fs::read(&path).expect("reads"), vec![0x5a; 8192]);
+    }
+
+    #[tokio::test]
+    async fn meta_survives_reopening() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("fog.db");
+        let pool = open(&path).await.expect("opens");
+        set_meta(&mut pool.acquire().await.expect("conn"), "a", "1").await.expect("sets");
+        pool.close().await;
+        let pool = open(&path).await.expect("opens");
+        assert_eq!(
+            meta(&mut pool.acquire().await.expect("conn"), "a").await.expect("reads").as_deref(),
+            Some("1")
+        );
+    }
+}

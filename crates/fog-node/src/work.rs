@@ -1,0 +1,113 @@
+//! One unit of work: a transaction, and what follows once it is committed.
+
+use crate::core::Core;
+use crate::error::{Result, database, internal};
+use crate::time::now_ms;
+use betanet::Key;
+use fog_api::EventBody;
+use fog_p2p::outbox::{self, OutboxError, Outgoing, Priority};
+use fog_p2p::transport::Address;
+use fog_p2p::{MessageId, PeerKey};
+use rand::RngExt;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use std::sync::Arc;
+
+/// What follows a commit.
+pub(crate) enum After {
+    /// Tell the page.
+    Emit(EventBody),
+    /// A peer's address is known or changed.
+    SetPeer(PeerKey, Address),
+    /// Nothing of this peer any more.
+    Block(PeerKey),
+    /// The outbox has something new.
+    Wake,
+    /// Join this network's mixnet.
+    StartNetwork(Key),
+    /// Look for jobs to start, stop these.
+    Jobs,
+    /// Stop this job's process.
+    Kill(fog_jobs::JobId),
+}
+
+/// A transaction and what follows it.
+pub(crate) struct Work {
+    pub(crate) core: Arc<Core>,
+    tx: Transaction<'static, Sqlite>,
+    after: Vec<After>,
+    /// The time at which all of it happens.
+    pub(crate) now_ms: i64,
+}
+
+impl Work {
+    /// Begins. The database's write lock is taken at once, so that two works never fail half way.
+    pub(crate) async fn begin(core: &Arc<Core>) -> Result<Self> {
+        let tx = core.pool.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
+        Ok(Self { core: core.clone(), tx, after: Vec::new(), now_ms: now_ms() })
+    }
+
+    pub(crate) fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.tx
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now_ms.unsigned_abs()
+    }
+
+    pub(crate) fn after(&mut self, what: After) {
+        self.after.push(what);
+    }
+
+    /// The look for jobs itself does not ask for another.
+    pub(crate) fn forget_jobs(&mut self) {
+        self.after.retain(|a| !matches!(a, After::Jobs));
+    }
+
+    pub(crate) fn emit(&mut self, event: EventBody) {
+        self.after.push(After::Emit(event));
+    }
+
+    /// Puts a message into the outbox, as part of this work.
+    pub(crate) async fn send(
+        &mut self,
+        peer: PeerKey,
+        kind: u16,
+        priority: Priority,
+        body: Vec<u8>,
+    ) -> Result<MessageId> {
+        let id: MessageId = rand::rng().random();
+        let message = Outgoing { id, peer, kind, priority, body };
+        match outbox::put(&mut self.tx, &message, self.now_ms).await {
+            Ok(()) => {}
+            Err(OutboxError::Database(e)) => return Err(database(e)),
+            Err(e) => return Err(internal(e)),
+        }
+        self.after.push(After::Wake);
+        Ok(id)
+    }
+
+    /// Commits, then does what follows. On an error nothing has happened.
+    pub(crate) async fn commit(self) -> Result<()> {
+        let Self { core, tx, after, .. } = self;
+        tx.commit().await.map_err(database)?;
+        let (mut wake, mut jobs) = (false, false);
+        for what in after {
+            match what {
+                After::Emit(event) => core.bus.emit(event),
+                After::SetPeer(peer, address) => core.endpoint.set_peer(peer, Some(address)).await,
+                After::Block(peer) => core.endpoint.block(peer).await,
+                After::StartNetwork(network) => core.network.start_later(&core, network),
+                After::Kill(job) => core.compute.kill(&job),
+                After::Wake => wake = true,
+                After::Jobs => jobs = true,
+            }
+        }
+        if wake {
+            core.endpoint.wake().await;
+        }
+        if jobs {
+            core.compute.look();
+        }
+        Ok(())
+    }
+}
