@@ -26,5 +26,7 @@
       note.textContent = "The page could not start. Reload it; if that does not help, update the browser.";
     }
   };
-  import("./fog_ui.js").then((page) => page.default()).catch(failed);
+  // Both are on their way at once, and the module is compiled while it arrives.
+  const module_or_path = fetch("fog_ui_bg.wasm");
+  import("./fog_ui.js").then((page) => page.default({ module_or_path })).catch(failed);
 })();

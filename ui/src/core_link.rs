@@ -6,6 +6,7 @@ mod http;
 mod tauri;
 
 use fog_api::*;
+use std::pin::Pin;
 
 /// What arrives from the core without being asked for.
 pub(crate) enum News {
@@ -19,17 +20,20 @@ pub(crate) enum News {
 
 /// Sends a command and returns the reply that belongs to it.
 pub(crate) async fn call<R: Request>(request: R) -> Result<R::Reply, ApiError> {
-    let command = serde_json::to_string(&request.into()).map_err(unreadable)?;
-    let reply = raw_call(&command).await?;
+    let reply = raw_call(request.into()).await?;
     serde_json::from_str(&reply).map_err(unreadable)
 }
 
-/// JSON to JSON; apart from [`call`], so that this code exists once and not once per command.
-async fn raw_call(command: &str) -> Result<String, ApiError> {
-    match tauri::bridge() {
-        Some(bridge) => tauri::call(&bridge, command).await,
-        None => http::call(command).await,
-    }
+/// The part of [`call`] that is the same for all commands; boxed, so that it is in the module once and not once for
+/// each command.
+fn raw_call(command: Command) -> Pin<Box<dyn Future<Output = Result<String, ApiError>>>> {
+    Box::pin(async move {
+        let command = serde_json::to_string(&command).map_err(unreadable)?;
+        match tauri::bridge() {
+            Some(bridge) => tauri::call(&bridge, &command).await,
+            None => http::call(&command).await,
+        }
+    })
 }
 
 /// Gives bytes to the core, which keeps them under the returned hash.

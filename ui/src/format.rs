@@ -24,7 +24,7 @@ pub fn relative_short(time: Seconds, now: Seconds) -> String {
 }
 
 /// A length of time in its largest fitting unit: "5 min", "2 h", "3 days".
-fn rough(s: f64) -> String {
+pub fn rough(s: f64) -> String {
     let count = |n: f64, one: &str, many: &str| {
         let n = n.round().max(1.0) as u64;
         if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
@@ -54,12 +54,17 @@ pub fn countdown(left: Seconds) -> String {
 /// A measured length of time: "85 ms", "1.2 s", "3 min 5 s", "2 h 10 min", "4 days 3 h".
 pub fn duration(seconds: Seconds) -> String {
     let s = seconds.max(0.0);
+    let two = |large: u64, one: &str, small: u64, other: &str| match small {
+        0 => format!("{large} {one}"),
+        _ => format!("{large} {one} {small} {other}"),
+    };
+    let n = s as u64;
     match s {
         s if s < 0.9995 => format!("{} ms", (s * 1000.0).round() as u64),
         s if s < 59.95 => format!("{} s", decimals(s, 1)),
-        s if s < 3600.0 => format!("{} min {} s", s as u64 / 60, s as u64 % 60),
-        s if s < 86_400.0 => format!("{} h {} min", s as u64 / 3600, s as u64 / 60 % 60),
-        _ => format!("{} days {} h", s as u64 / 86_400, s as u64 / 3600 % 24),
+        s if s < 3600.0 => two(n / 60, "min", n % 60, "s"),
+        s if s < 86_400.0 => two(n / 3600, "h", n / 60 % 60, "min"),
+        _ => two(n / 86_400, if n < 172_800 { "day" } else { "days" }, n / 3600 % 24, "h"),
     }
 }
 
@@ -190,9 +195,15 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_choose_their_unit() {
-        for (s, text) in
-            [(0.0, "0 ms"), (0.085, "85 ms"), (1.23, "1.2 s"), (185.0, "3 min 5 s"), (7800.0, "2 h 10 min")]
-        {
+        for (s, text) in [
+            (0.0, "0 ms"),
+            (0.085, "85 ms"),
+            (1.23, "1.2 s"),
+            (300.0, "5 min"),
+            (185.0, "3 min 5 s"),
+            (90_000.0, "1 day 1 h"),
+            (7800.0, "2 h 10 min"),
+        ] {
             assert_eq!(duration(s), text);
         }
         for (n, text) in [

@@ -148,7 +148,7 @@ impl<T: Item> Keyed<T> {
         let ordered =
             self.rows.with_untracked(|rows| rows.is_sorted_by(|a, b| order(a, b) != Ordering::Greater));
         if !ordered {
-            self.rows.update(|rows| sort(rows));
+            self.rows.update(sort);
         }
     }
 
@@ -196,8 +196,16 @@ fn row<T: Item>(item: T) -> Row<T> {
     Row { id: item.id().to_owned(), value: ArcRwSignal::new(item) }
 }
 
-fn sort<T: Item>(rows: &mut [Row<T>]) {
-    rows.sort_by(order);
+fn sort<T: Item>(rows: &mut Vec<Row<T>>) {
+    let order = sorted(rows.len(), &|a, b| order(&rows[a], &rows[b]));
+    *rows = order.into_iter().map(|i| rows[i].clone()).collect();
+}
+
+/// The order of `n` things. Not generic, so that the sorting itself is in the module once.
+fn sorted(n: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|a, b| compare(*a, *b));
+    order
 }
 
 /// A single value that is read as a whole. A handle, as [`Keyed`] is.

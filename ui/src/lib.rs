@@ -11,7 +11,7 @@
 //!                Tauri's IPC in the window, HTTP and a WebSocket in a browser
 //! ```
 //!
-//! [`route`], [`format`], [`words`] and [`chart`] are pure and build anywhere; the rest needs a browser and builds
+//! [`route`], [`format`], [`words`], [`chart`] and [`frame`] are pure and build anywhere; the rest needs a browser and builds
 //! for `wasm32-unknown-unknown` only. `cargo xtask ui` makes the files that a node serves. The marks that tests find
 //! elements by are listed in this package's README.
 
@@ -20,6 +20,7 @@
 
 pub mod chart;
 pub mod format;
+pub mod frame;
 pub mod route;
 pub mod words;
 

@@ -16,6 +16,8 @@ use std::collections::HashMap;
 
 /// Messages read at a time.
 pub(crate) const PAGE: u32 = 100;
+/// Conversations that are read for showing their messages elsewhere.
+const RECENT: usize = 5;
 /// A toast that reports a success goes away by itself after this long, milliseconds.
 const TOAST_TIME: i32 = 6_000;
 
@@ -81,7 +83,7 @@ pub(crate) struct Store {
     pub(crate) proposals: Keyed<ProposalView>,
     pub(crate) settings: Single<Settings>,
     pub(crate) toasts: RwSignal<Vec<Toast>>,
-    threads: StoredValue<HashMap<PeerId, Thread>>,
+    threads: RwSignal<HashMap<PeerId, Thread>>,
     owner: StoredValue<Owner>,
     last_event: StoredValue<Option<u64>>,
     overview_due: StoredValue<bool>,
@@ -107,7 +109,7 @@ impl Store {
             proposals: Keyed::new(),
             settings: Single::new(),
             toasts: RwSignal::new(Vec::new()),
-            threads: StoredValue::new(HashMap::new()),
+            threads: RwSignal::new(HashMap::new()),
             owner: StoredValue::new(owner),
             last_event: StoredValue::new(None),
             overview_due: StoredValue::new(false),
@@ -219,7 +221,7 @@ impl Store {
         self.wallet.refresh(GetWallet {});
         self.proposals.refresh(ListProposals {});
         self.settings.refresh(GetSettings {});
-        for (peer, thread) in self.threads.get_value() {
+        for (peer, thread) in self.threads.get_untracked() {
             let request = ListMessages { peer, before: None, limit: PAGE };
             thread.messages.read_with(request, Keyed::merge);
         }
@@ -227,7 +229,7 @@ impl Store {
 
     /// The conversation with somebody; read when it is asked for the first time.
     pub(crate) fn thread(self, peer: &str) -> Thread {
-        if let Some(thread) = self.threads.with_value(|t| t.get(peer).copied()) {
+        if let Some(thread) = self.threads.with_untracked(|t| t.get(peer).copied()) {
             return thread;
         }
         // Under the page's owner, so that it outlives the screen that asked.
@@ -236,7 +238,7 @@ impl Store {
             more: RwSignal::new(false),
             draft: RwSignal::new(String::new()),
         });
-        self.threads.update_value(|t| {
+        self.threads.update(|t| {
             t.insert(peer.to_owned(), thread);
         });
         self.read_thread(peer);
@@ -255,9 +257,34 @@ impl Store {
 
     /// A message is new or moved on. Conversations that nobody opened are left alone: opening reads them.
     pub(crate) fn put_message(self, message: Message) {
-        if let Some(thread) = self.threads.with_value(|t| t.get(&message.peer).copied()) {
+        if let Some(thread) = self.threads.with_untracked(|t| t.get(&message.peer).copied()) {
             thread.messages.put(message);
         }
+    }
+
+    /// Reads the conversations that were active last, so that their messages can be shown elsewhere too.
+    pub(crate) fn open_recent(self) {
+        Effect::new(move |_| {
+            let contacts = self.contacts.values();
+            let active =
+                contacts.iter().filter(|c| c.state == ContactState::Accepted && c.last_time.is_some());
+            for contact in active.take(RECENT) {
+                self.thread(&contact.id);
+            }
+        });
+    }
+
+    /// My own messages of the conversations read so far, each with the name of whom it is for. Reactive.
+    pub(crate) fn sent_messages(self) -> Vec<(String, Message)> {
+        let contacts = self.contacts.values();
+        let threads = self.threads.get();
+        let mut sent = Vec::new();
+        for (peer, thread) in &threads {
+            let name = contacts.iter().find(|c| c.id == *peer).map(|c| c.name.clone()).unwrap_or_default();
+            let mine = thread.messages.values().into_iter().filter(|m| m.outgoing);
+            sent.extend(mine.map(|m| (name.clone(), m)));
+        }
+        sent
     }
 
     /// Shows a short message.

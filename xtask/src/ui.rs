@@ -40,9 +40,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let root = tools::root();
     let dist = root.join("ui/dist");
     let work = tools::target().join("ui");
-    let stamp_file = dist.join(".stamp");
+    let stamp_file = work.join("dist.stamp");
     let stamp = stamp(&root, &dist, options.dev)?;
-    if !options.force && std::fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
+    let complete = dist.join("index.html").exists();
+    if complete && !options.force && std::fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
         say("the page is up to date");
         return Ok(());
     }
@@ -65,8 +66,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("the page's wasm has {after} bytes; at most {MAX_WASM} are allowed");
     }
     copy_static(&root.join("ui"), &fresh)?;
-    std::fs::write(fresh.join(".stamp"), &stamp)?;
     replace(&fresh, &dist)?;
+    std::fs::write(&stamp_file, &stamp)?;
     say(format_args!("the page is in {}", dist.display()));
     Ok(())
 }
@@ -96,6 +97,12 @@ fn compile(work: &Path, dev: bool) -> Result<PathBuf> {
         profile,
     ]);
     cargo.arg("--target-dir").arg(work);
+    // Components whose types are erased at their borders: otherwise the type of each screen holds the types of all
+    // that is in it, and the code for it is made again and again.
+    cargo.args(["--config", "target.wasm32-unknown-unknown.rustflags=['--cfg','erase_components']"]);
+    // Stripping would also take the note of the features that the module uses, which wasm-bindgen reads; it leaves
+    // the debug sections out itself.
+    cargo.env("CARGO_PROFILE_PAGE_STRIP", "none");
     tools::run(&mut cargo)?;
     let folder = if dev { "debug" } else { profile };
     Ok(work.join(WASM_TARGET).join(folder).join("fog-ui.wasm"))

@@ -110,9 +110,9 @@ fn connect(news: Rc<dyn Fn(News)>, wait: Rc<Cell<i32>>) {
 
     let tell = news.clone();
     let arrived = Closure::<dyn FnMut(web_sys::MessageEvent)>::new(move |frame: web_sys::MessageEvent| {
-        let event = frame.data().as_string().and_then(|json| serde_json::from_str(&json).ok());
+        let event = frame.data().as_string().and_then(|json| crate::frame::read(&json));
         match event {
-            Some(event) => tell(News::Event(event)),
+            Some(event) => tell(News::Event(Box::new(event))),
             // Something happened that this page cannot read; reading everything anew is safe.
             None => tell(News::Open),
         }

@@ -1,6 +1,6 @@
 //! The road in the window: Tauri's IPC.
 
-use super::{News, unreadable};
+use super::News;
 use crate::browser::{call_method, property};
 use fog_api::*;
 use js_sys::{JSON, Object, Reflect, Uint8Array};
@@ -20,17 +20,17 @@ async fn invoke(bridge: &JsValue, name: &str, args: JsValue) -> Result<JsValue, 
 
 /// A refusal is an [`ApiError`] in JSON; anything else is trouble in the shell itself.
 fn refusal(error: &JsValue) -> ApiError {
-    let known = to_json(error).ok().and_then(|json| serde_json::from_str(&json).ok());
+    let known = serde_json::from_str(&to_json(error)).ok();
     known.unwrap_or_else(|| {
         let text = error.as_string().unwrap_or_else(|| "the window's core did not answer".into());
         ApiError::new(ErrorKind::Internal, text)
     })
 }
 
-fn to_json(value: &JsValue) -> Result<String, ApiError> {
+fn to_json(value: &JsValue) -> String {
     let text = JSON::stringify(value).ok().and_then(|t| t.as_string());
     // JSON.stringify gives undefined for undefined, which is how a command without reply may answer.
-    Ok(text.unwrap_or_else(|| "null".into()))
+    text.unwrap_or_else(|| "null".into())
 }
 
 fn object(fields: &[(&str, JsValue)]) -> JsValue {
@@ -45,7 +45,7 @@ fn object(fields: &[(&str, JsValue)]) -> JsValue {
 pub(super) async fn call(bridge: &JsValue, command: &str) -> Result<String, ApiError> {
     let command = JSON::parse(command)
         .map_err(|_| ApiError::new(ErrorKind::Internal, "The page made a command that is not JSON."))?;
-    to_json(&invoke(bridge, "command", object(&[("command", command)])).await?)
+    Ok(to_json(&invoke(bridge, "command", object(&[("command", command)])).await?))
 }
 
 pub(super) async fn upload(bridge: &JsValue, file: &web_sys::Blob) -> Result<Hash, ApiError> {
@@ -64,13 +64,9 @@ pub(super) fn listen(bridge: JsValue, news: impl Fn(News) + 'static) {
         let news = std::rc::Rc::new(news);
         let tell = news.clone();
         let handler = Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
-            let event = to_json(&property(&event, "payload"))
-                .and_then(|json| serde_json::from_str::<Event>(&json).map_err(unreadable));
-            match event {
-                Ok(event) => tell(News::Event(Box::new(event))),
-                // Something happened that this page cannot read; reading everything anew is safe.
-                Err(_) => tell(News::Open),
-            }
+            let event = crate::frame::read(&to_json(&property(&event, "payload")));
+            // What cannot be read may be anything; reading everything anew is safe.
+            tell(event.map_or(News::Open, |event| News::Event(Box::new(event))));
         });
         let events = property(&bridge, "event");
         let args = ["fog-event".into(), handler.as_ref().clone()];

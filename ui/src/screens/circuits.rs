@@ -100,22 +100,16 @@ fn Networks() -> impl IntoView {
             each=move || ids.get()
             key=Clone::clone
             children=move |id| {
-                let mixnet = Memo::new(move |_| Same(network.part(|n| n.networks.iter().find(|m| m.id == id).cloned(), None)));
-                view! { <Mixnet mixnet=Signal::derive(move || mixnet.get().0) /> }
+                // Looked up once for each event, however many relays look at it.
+                let mixnet = Memo::new_with_compare(
+                    move |_| network.part(|n| n.networks.iter().find(|m| m.id == id).cloned(), None),
+                    |_, _| true,
+                );
+                view! { <Mixnet mixnet=mixnet.into() /> }
             }
         />
     }
     .into_any()
-}
-
-/// A mixnet, equal to another when both show the same.
-#[derive(Clone)]
-struct Same(Option<MixnetView>);
-
-impl PartialEq for Same {
-    fn eq(&self, other: &Self) -> bool {
-        format!("{:?}", self.0) == format!("{:?}", other.0)
-    }
 }
 
 #[component]

@@ -61,7 +61,7 @@ fn Account() -> impl IntoView {
                         format!("Earned a day over the last 14 days, {} in all", format::fog(sum.get()))
                     })
                 />
-                <p class="axis"><span>"14 days ago"</span><span>"today"</span></p>
+                <p class="axis"><span>{browser::day(browser::now() - 13.0 * 86_400.0)}</span><span>"today"</span></p>
             </Card>
         </div>
     }

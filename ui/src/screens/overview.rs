@@ -67,7 +67,6 @@ fn Tiles() -> impl IntoView {
                 to=Route::Circuits(None)
                 glyph=Glyph::Circuits
                 title="Circuits"
-                badge=(text(|o| words::network(o.network).0.into()), tone(|o| words::network(o.network).1))
                 big=text(|o| words::network(o.network).0.into())
                 small=text(|o| o.network_reason.clone())
                 extra=ViewFn::from(move || test.get().then(|| view! { <TestNetwork /> }))

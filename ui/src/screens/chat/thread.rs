@@ -261,12 +261,12 @@ fn Asking(peer: String, contact: Memo<Option<Contact>>) -> impl IntoView {
     };
     let (accept, block) = (answer.clone(), answer);
     view! {
-        <div class="asking" data-testid="asking">
+        <div class="answer" data-testid="asking">
             <p>
                 <strong>{move || contact.with(|c| c.as_ref().map(|c| c.name.clone()))}</strong>
                 " added you. Accept to write to each other, or block to hear nothing more."
             </p>
-            <div class="asking-actions">
+            <div class="answer-actions">
                 <Button
                     label="Accept"
                     look=Look::Primary
@@ -297,9 +297,9 @@ fn Blocked(peer: String) -> impl IntoView {
         });
     };
     view! {
-        <div class="asking">
+        <div class="answer">
             <p>"You blocked this contact. Nothing of theirs gets in."</p>
-            <div class="asking-actions">
+            <div class="answer-actions">
                 <Button label="Unblock" on_press=unblock testid="unblock-contact" />
             </div>
         </div>

@@ -8,11 +8,10 @@ use crate::route::Route;
 use crate::store::store;
 use crate::words::{self, Tone};
 use crate::{browser, keyed::Load};
-use fog_api::{ContactState, GetMessagePaths, Hop, ListContacts, Message, PacketPath};
+use fog_api::{GetMessagePaths, Hop, ListContacts, Message, PacketPath};
 use leptos::prelude::*;
 
-/// How many conversations and messages are offered.
-const CONVERSATIONS: usize = 3;
+/// How many messages are offered.
 const MESSAGES: usize = 6;
 
 /// My latest messages, each a way to its path.
@@ -20,22 +19,9 @@ const MESSAGES: usize = 6;
 pub(super) fn RecentMessages() -> impl IntoView {
     let store = store();
     store.contacts.ensure(ListContacts {});
+    store.open_recent();
     let recent = Memo::new(move |_| {
-        let contacts = store.contacts.values();
-        let mut recent: Vec<(String, Message)> = contacts
-            .into_iter()
-            .filter(|c| c.state == ContactState::Accepted && c.last_time.is_some())
-            .take(CONVERSATIONS)
-            .flat_map(|c| {
-                let messages = store.thread(&c.id).messages.values();
-                messages
-                    .into_iter()
-                    .filter(|m| m.outgoing)
-                    .rev()
-                    .take(MESSAGES)
-                    .map(move |m| (c.name.clone(), m))
-            })
-            .collect();
+        let mut recent = store.sent_messages();
         recent.sort_by(|a, b| b.1.time.total_cmp(&a.1.time));
         recent.truncate(MESSAGES);
         recent
@@ -96,8 +82,14 @@ pub(super) fn MessagePath(message: String) -> impl IntoView {
     store.network.ensure(fog_api::GetNetwork {});
     let test = Memo::new(move |_| store.network.part(|n| n.networks.iter().any(|m| m.test), false));
     let none = Memo::new(move |_| paths.part(Vec::is_empty, true));
+    store.open_recent();
+    let about = Memo::new(move |_| store.sent_messages().into_iter().find(|(_, m)| m.id == message));
+    let to = Signal::derive(move || about.with(|a| a.as_ref().map(|a| a.0.clone())));
     view! {
-        {move || test.get().then(|| view! { <TestNetwork /> })}
+        <div class="path-of">
+            <p>{move || about.with(|a| a.as_ref().map(|(name, m)| format!("“{}” to {name}", m.text)))}</p>
+            {move || test.get().then(|| view! { <TestNetwork /> })}
+        </div>
         <Loaded load=paths.load retry=move |()| read() lines=5>
             <Show
                 when=move || !none.get()
@@ -112,7 +104,7 @@ pub(super) fn MessagePath(message: String) -> impl IntoView {
                 }
             >
                 <ol class="paths">
-                    {move || paths.part(|p| p.iter().cloned().map(|path| view! { <Packet path /> }).collect_view(), Vec::new())}
+                    {move || paths.part(|p| p.iter().cloned().map(|path| view! { <Packet path to /> }).collect_view(), Vec::new())}
                 </ol>
             </Show>
         </Loaded>
@@ -121,7 +113,7 @@ pub(super) fn MessagePath(message: String) -> impl IntoView {
 }
 
 #[component]
-fn Packet(path: PacketPath) -> impl IntoView {
+fn Packet(path: PacketPath, to: Signal<Option<String>>) -> impl IntoView {
     let (text, tone) = match path.acknowledged_after {
         Some(after) => (format!("Acknowledged after {}", format::duration(after)), Tone::Good),
         None => ("No acknowledgement yet".to_owned(), Tone::Active),
@@ -161,7 +153,7 @@ fn Packet(path: PacketPath) -> impl IntoView {
                 {path.hops.into_iter().enumerate().map(hop).collect_view()}
                 <li class="hop end">
                     <span class="hop-dot"></span>
-                    <span class="hop-role">"They"</span>
+                    <span class="hop-role">{move || to.get().unwrap_or_else(|| "They".into())}</span>
                 </li>
             </ol>
             <p class="hint">{format!("The delays drawn for this packet add up to {}.", format::duration(drawn))}</p>

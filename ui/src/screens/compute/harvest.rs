@@ -130,8 +130,8 @@ fn Readings() -> impl IntoView {
                     {move || {
                         harvest.part(
                             |h| match h.sensors.user_idle {
-                                Some(idle) if idle < 60.0 => "less than a minute ago".into(),
-                                Some(idle) => format!("{} ago", format::duration((idle / 60.0).floor() * 60.0)),
+                                Some(idle) if idle < 59.5 => "less than a minute ago".into(),
+                                Some(idle) => format!("{} ago", format::rough(idle)),
                                 None => UNKNOWN.to_owned(),
                             },
                             String::new(),
