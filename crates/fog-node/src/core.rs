@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 const INBOUND: usize = 256;
 
 /// Everything that runs once the secrets are open.
-pub struct Core {
+pub(crate) struct Core {
     pub(crate) config: NodeConfig,
     pub(crate) me: Identity,
     pub(crate) id: Key,

@@ -30,6 +30,7 @@ mod events;
 mod governance;
 mod harvest;
 mod identity;
+mod memory;
 mod network;
 mod node;
 mod overview;

@@ -32,6 +32,6 @@ pub(crate) async fn view(core: &Core) -> Result<Overview> {
                 .count(),
         ),
         uptime: core.started.elapsed().as_secs_f64(),
-        memory: core.harvest.own_memory(),
+        memory: crate::memory::resident(),
     })
 }
