@@ -10,6 +10,9 @@
 //! that arrived before a restart need not be sent again. All calls block on the disk: from async code, run the long
 //! ones (`put_*`, [`BlobStore::assemble`]) on a blocking thread.
 
+#[cfg(test)]
+mod tests;
+
 use crate::spec::{BlobRef, CHUNK_BYTES, Hash, MAX_BLOB_BYTES};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -25,6 +25,8 @@
 //! book the escrow and put the messages into the outbox, then commit, then run and kill. So a job, its money and its
 //! messages are never at odds, whenever the process dies.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod blobs;
 pub mod engine;
 pub mod message;

@@ -54,9 +54,9 @@ mod tests {
 
     #[test]
     fn rounds_down_once() {
-        // 1 ms of CPU is 27777777777777.7 units, 1 byte over 1 ms 2.7: together 27777777777780.5.
+        // 1 ms of CPU is 27777777777.8 units, 1 byte over 1 ms 2.8: together 27777777780.6.
         let usage = Usage { cpu_ms: 1, wall_ms: 1, memory_peak: 1 };
-        assert_eq!(price_for(&usage), 27_777_777_777_780);
+        assert_eq!(price_for(&usage), 27_777_777_780);
     }
 
     proptest! {

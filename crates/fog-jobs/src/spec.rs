@@ -10,8 +10,17 @@
 //! Persons are Ed25519 public keys, hashes are BLAKE3. Everything here may come from a stranger: lengths are checked
 //! before decoding, and [`JobSpec::validate`] before anything is done with it.
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+mod codec;
+mod receipt;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use codec::{decode, encode};
+pub use receipt::{Receipt, Settlement, SignedReceipt, Usage};
+
+use codec::{sign, verify};
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
 
 /// A job's id, drawn at random by its submitter.
 pub type JobId = [u8; 16];
@@ -38,8 +47,6 @@ pub const MAX_SECONDS: u32 = 24 * 3600;
 pub const MAX_MEMORY_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 
 const SPEC_DOMAIN: &[u8] = b"fog-jobs/spec/1\0";
-const RECEIPT_DOMAIN: &[u8] = b"fog-jobs/receipt/1\0";
-const SETTLEMENT_DOMAIN: &[u8] = b"fog-jobs/settlement/1\0";
 
 /// Why a paper is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -273,212 +280,6 @@ impl SignedSpec {
     }
 }
 
-/// What a run used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// CPU time, milliseconds.
-    pub cpu_ms: u64,
-    /// Wall time without imposed pauses, milliseconds.
-    pub wall_ms: u64,
-    /// Most bytes of linear memory at one time.
-    pub memory_peak: u64,
-}
-
-/// What a worker states about a finished job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// The job.
-    pub job: JobId,
-    /// Who ran it.
-    pub worker: Person,
-    /// Who pays.
-    pub submitter: Person,
-    /// The module's hash.
-    pub module: Hash,
-    /// The input's hash.
-    pub input: Option<Hash>,
-    /// The output's hash.
-    pub output: Hash,
-    /// The output's bytes.
-    pub output_bytes: u64,
-    /// The program's exit code.
-    pub exit_code: i32,
-    /// Fuel used: the same number on every machine.
-    pub fuel: u64,
-    /// Time and memory used.
-    pub usage: Usage,
-    /// When it started, milliseconds since 1970.
-    pub started_ms: u64,
-    /// When it ended, milliseconds since 1970.
-    pub finished_ms: u64,
-    /// The price in 10^-18 FOG: exactly [`crate::price::price_for`] of the usage.
-    pub price: u128,
-}
-
-impl Receipt {
-    /// Signs the receipt.
-    ///
-    /// # Errors
-    /// [`SpecError::Invalid`] if `key` is not the worker's.
-    pub fn sign(self, key: &SigningKey) -> Result<SignedReceipt, SpecError> {
-        if key.verifying_key().as_bytes() != &self.worker {
-            return Err(invalid("the key is not the worker's".into()));
-        }
-        let signature = sign(key, RECEIPT_DOMAIN, &self)?;
-        Ok(SignedReceipt { receipt: self, signature })
-    }
-}
-
-/// A receipt with its worker's signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedReceipt {
-    /// The content.
-    pub receipt: Receipt,
-    /// Ed25519 over the domain prefix and the content.
-    #[serde(with = "serde_bytes")]
-    pub signature: [u8; 64],
-}
-
-/// Most bytes of an encoded receipt or settlement; they have only fixed-size fields.
-const MAX_RECEIPT_BYTES: usize = 1024;
-
-impl SignedReceipt {
-    /// Checks the worker's signature.
-    ///
-    /// # Errors
-    /// [`SpecError::Signature`].
-    pub fn verify(&self) -> Result<(), SpecError> {
-        verify("receipt", &self.receipt.worker, RECEIPT_DOMAIN, &self.receipt, &self.signature)
-    }
-
-    /// Checks that this receipt is an honest answer to `spec`: the worker's signature, the same job, persons, module and
-    /// input, usage within the limits and consistent in itself, and the one price that follows from it.
-    ///
-    /// # Errors
-    /// [`SpecError`] says in plain words what does not fit.
-    pub fn verify_for(&self, spec: &JobSpec, worker: &Person) -> Result<(), SpecError> {
-        self.verify()?;
-        let r = &self.receipt;
-        let fits = |ok: bool, what: &str| {
-            if ok { Ok(()) } else { Err(invalid(format!("the receipt does not fit the job: {what}"))) }
-        };
-        fits(r.job == spec.id, "another job's id")?;
-        fits(&r.worker == worker, "another worker")?;
-        fits(r.submitter == spec.submitter, "another submitter")?;
-        fits(r.module == spec.module.hash, "another module")?;
-        fits(r.input == spec.input.as_ref().map(|input| input.hash), "another input")?;
-        fits(r.output_bytes <= spec.limits.output_bytes, "more output than allowed")?;
-        let limit_ms = u64::from(spec.limits.seconds) * 1000;
-        fits(r.usage.wall_ms <= limit_ms, "more time than allowed")?;
-        fits(r.usage.cpu_ms <= r.usage.wall_ms, "more CPU time than wall time")?;
-        fits(r.usage.memory_peak <= spec.limits.memory_bytes, "more memory than allowed")?;
-        fits(r.started_ms <= r.finished_ms, "it ends before it starts")?;
-        fits(r.usage.wall_ms <= r.finished_ms - r.started_ms, "more wall time than between start and end")?;
-        fits(r.price == crate::price::price_for(&r.usage), "the price is not that of the usage")?;
-        fits(r.price <= spec.price_limit, "the price is above the limit")
-    }
-
-    /// Countersigns: the order to pay.
-    ///
-    /// # Errors
-    /// [`SpecError::Invalid`] if `key` is not the submitter's.
-    pub fn countersign(self, key: &SigningKey) -> Result<Settlement, SpecError> {
-        if key.verifying_key().as_bytes() != &self.receipt.submitter {
-            return Err(invalid("the key is not the submitter's".into()));
-        }
-        let submitter_signature = sign(key, SETTLEMENT_DOMAIN, &self)?;
-        Ok(Settlement { receipt: self, submitter_signature })
-    }
-}
-
-/// A receipt that both sides signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settlement {
-    /// The worker's signed receipt.
-    pub receipt: SignedReceipt,
-    /// The submitter's Ed25519 over another domain prefix and the signed receipt.
-    #[serde(with = "serde_bytes")]
-    pub submitter_signature: [u8; 64],
-}
-
-impl Settlement {
-    /// Checks both signatures.
-    ///
-    /// # Errors
-    /// [`SpecError::Signature`] says whose is wrong.
-    pub fn verify(&self) -> Result<(), SpecError> {
-        self.receipt.verify()?;
-        let submitter = &self.receipt.receipt.submitter;
-        verify("settlement", submitter, SETTLEMENT_DOMAIN, &self.receipt, &self.submitter_signature)
-    }
-
-    /// The bytes on disk and on the wire.
-    ///
-    /// # Errors
-    /// [`SpecError::Malformed`] if it cannot be written, which no value of this type causes.
-    pub fn encode(&self) -> Result<Vec<u8>, SpecError> {
-        encode("settlement", self, MAX_RECEIPT_BYTES)
-    }
-
-    /// Reads [`encode`](Self::encode)'s bytes. The signatures are not yet checked.
-    ///
-    /// # Errors
-    /// [`SpecError`] if the bytes are too long, cut off or followed by others.
-    pub fn decode(bytes: &[u8]) -> Result<Self, SpecError> {
-        decode("settlement", bytes, MAX_RECEIPT_BYTES)
-    }
-}
-
 fn invalid(reason: String) -> SpecError {
     SpecError::Invalid(reason)
-}
-
-/// Encodes, refusing more than `max` bytes.
-pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T, max: usize) -> Result<Vec<u8>, SpecError> {
-    let bytes = postcard::to_allocvec(value)
-        .map_err(|error| SpecError::Malformed { what, reason: error.to_string() })?;
-    if bytes.len() > max {
-        return Err(SpecError::TooLong { what, bytes: bytes.len(), max });
-    }
-    Ok(bytes)
-}
-
-/// Decodes all of `bytes`. The length is checked first; every element of a list costs at least a byte of it, so what is
-/// allocated stays in proportion.
-pub(crate) fn decode<T: DeserializeOwned>(
-    what: &'static str,
-    bytes: &[u8],
-    max: usize,
-) -> Result<T, SpecError> {
-    if bytes.len() > max {
-        return Err(SpecError::TooLong { what, bytes: bytes.len(), max });
-    }
-    let (value, rest) = postcard::take_from_bytes(bytes)
-        .map_err(|error| SpecError::Malformed { what, reason: error.to_string() })?;
-    if !rest.is_empty() {
-        return Err(SpecError::Malformed { what, reason: format!("{} bytes follow its end", rest.len()) });
-    }
-    Ok(value)
-}
-
-fn signed_bytes<T: Serialize>(domain: &[u8], value: &T) -> Result<Vec<u8>, SpecError> {
-    postcard::to_extend(value, domain.to_vec())
-        .map_err(|error| SpecError::Malformed { what: "content to sign", reason: error.to_string() })
-}
-
-fn sign<T: Serialize>(key: &SigningKey, domain: &[u8], value: &T) -> Result<[u8; 64], SpecError> {
-    Ok(key.sign(&signed_bytes(domain, value)?).to_bytes())
-}
-
-fn verify<T: Serialize>(
-    what: &'static str,
-    person: &Person,
-    domain: &[u8],
-    value: &T,
-    signature: &[u8; 64],
-) -> Result<(), SpecError> {
-    let key = VerifyingKey::from_bytes(person).map_err(|_| SpecError::Signature { what })?;
-    let bytes = signed_bytes(domain, value)?;
-    // Strict: weak keys and the two encodings of one signature are refused.
-    key.verify_strict(&bytes, &Signature::from_bytes(signature)).map_err(|_| SpecError::Signature { what })
 }

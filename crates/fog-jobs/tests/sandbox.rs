@@ -1,9 +1,10 @@
 //! Runs real worker processes on programs that behave and programs that do not. This binary is both the tests and the
 //! worker process: the first argument `worker` makes it the latter. Other arguments select tests by a part of the name.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use fog_jobs::spec::Limits;
 use fog_jobs::{RunError, RunHandle, RunOutcome, RunRequest, Sandbox};
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,11 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|arg| arg == "worker") {
         std::process::exit(fog_jobs::worker::main());
+    }
+    if args.first().is_some_and(|arg| arg == "node") {
+        let run = program(LOOP);
+        println!("{:?}", run.run());
+        return;
     }
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut failed = 0;
@@ -22,7 +28,7 @@ fn main() {
         let result = std::panic::catch_unwind(test);
         failed += usize::from(result.is_err());
         let word = if result.is_ok() { "ok" } else { "FAILED" };
-        writeln!(std::io::stdout(), "test {name} ... {word} ({:.2?})", began.elapsed()).unwrap();
+        println!("test {name} ... {word} ({:.2?})", began.elapsed());
     }
     std::process::exit(i32::from(failed > 0));
 }
@@ -48,6 +54,7 @@ const TESTS: &[(&str, fn())] = &[
     ("deep_recursion_is_a_trap", deep_recursion_is_a_trap),
     ("unreachable_is_a_trap", unreachable_is_a_trap),
     ("a_killed_worker_is_reported", a_killed_worker_is_reported),
+    ("the_child_dies_with_its_node", the_child_dies_with_its_node),
     ("cancel_kills_at_once", cancel_kills_at_once),
     ("a_quarter_of_a_core", a_quarter_of_a_core),
     ("a_pause_does_not_count", a_pause_does_not_count),
@@ -326,10 +333,10 @@ fn unreachable_is_a_trap() {
     assert!(matches!(&error, RunError::Trap(reason) if reason.contains("unreachable")), "{error:?}");
 }
 
-/// The process ids of our children, by the system's own account.
-fn children() -> Vec<u32> {
+/// The process ids of the children of a process, by the system's own account.
+fn children(tasks: &str) -> Vec<u32> {
     let mut found = Vec::new();
-    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+    for task in std::fs::read_dir(tasks).unwrap() {
         let list = std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
         found.extend(list.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
     }
@@ -338,7 +345,7 @@ fn children() -> Vec<u32> {
 
 async fn the_child() -> u32 {
     loop {
-        if let Some(id) = children().first() {
+        if let Some(id) = children("/proc/self/task").first() {
             return *id;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -359,6 +366,24 @@ fn a_killed_worker_is_reported() {
     assert!(matches!(&error, RunError::WorkerDied(how) if how.contains('9')), "{error:?}");
 }
 
+fn the_child_dies_with_its_node() {
+    let mut node = std::process::Command::new(std::env::current_exe().unwrap()).arg("node").spawn().unwrap();
+    let folder = format!("/proc/{}/task", node.id());
+    let child = loop {
+        if let Some(id) = children(&folder).first() {
+            break *id;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    std::thread::sleep(Duration::from_millis(300));
+    node.kill().unwrap();
+    node.wait().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    // Gone, or at most a zombie that nobody has waited for.
+    let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "it lives: {stat}");
+}
+
 fn cancel_kills_at_once() {
     let run = program(LOOP);
     runtime().block_on(async {
@@ -371,7 +396,7 @@ fn cancel_kills_at_once() {
         steer.cancel();
         assert_eq!(task.await.unwrap().unwrap_err(), RunError::Cancelled);
         assert!(began.elapsed() < Duration::from_millis(500));
-        assert!(children().is_empty(), "the child lives");
+        assert!(children("/proc/self/task").is_empty(), "the child lives");
     });
 }
 

@@ -56,6 +56,7 @@ impl Engine {
         mut job: Job,
         hash: Hash,
         chunks: &[u32],
+        now_ms: u64,
     ) -> Result<Vec<Action>> {
         if chunks.len() > MAX_WANT {
             return Err(EngineError::Refused(format!("{} chunks asked for at once", chunks.len())));
@@ -70,7 +71,15 @@ impl Engine {
         };
         let mut actions = Vec::new();
         for index in chunks {
-            let data = self.blobs.read_chunk(blob, *index)?;
+            let data = match self.blobs.read_chunk(blob, *index) {
+                Ok(data) => data,
+                Err(error @ (BlobError::Missing { .. } | BlobError::WrongHash { .. })) => {
+                    // Lost or damaged on our own disk: asking again will not bring it back.
+                    let reason = format!("the job's data is no longer here: {error}");
+                    return self.give_up(conn, job, &reason, now_ms).await;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let message = JobMessage::Chunk { job: job.id(), blob: hash, index: *index, data };
             actions.push(Action::Send { to: job.peer, message });
         }
