@@ -28,11 +28,12 @@ pub(super) fn Conversation(peer: String) -> impl IntoView {
     let known = Memo::new(move |_| contact.with(Option::is_some));
     let state = Memo::new(move |_| contact.with(|c| c.as_ref().map(|c| c.state)));
 
-    // Whoever sees the conversation has read it.
+    // Whoever sees the conversation has read it. Who is only asking does not learn that somebody looked.
     let unread = Memo::new(move |_| contact.with(|c| c.as_ref().map_or(0, |c| c.unread)));
     let reader = peer.clone();
     Effect::new(move |_| {
-        if unread.get() > 0 && store.focused.get() {
+        let accepted = state.get() == Some(ContactState::Accepted);
+        if unread.get() > 0 && accepted && store.focused.get() {
             let contact = contact.get_untracked();
             store.act(MarkRead { peer: reader.clone() }, move |()| {
                 if let Some(mut contact) = contact {
