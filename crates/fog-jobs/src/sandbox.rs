@@ -192,13 +192,12 @@ impl Sandbox {
         .await;
         let finished = match ended {
             Ended::Done(result) => {
-                let _ = tokio::time::timeout(Duration::from_secs(2), child.wait()).await;
-                group.kill();
+                let _ = settle(&mut child, &group).await;
                 result
             }
             Ended::Killed(error) => {
                 group.kill();
-                let _ = child.wait().await;
+                let _ = child.kill().await;
                 Err(error)
             }
             Ended::Silent(reason) => {
@@ -312,6 +311,7 @@ async fn settle(child: &mut Child, group: &Group) -> Option<ExitStatus> {
         return status.ok();
     }
     group.kill();
+    let _ = child.start_kill();
     child.wait().await.ok()
 }
 

@@ -58,6 +58,8 @@ const TESTS: &[(&str, fn())] = &[
     ("cancel_kills_at_once", cancel_kills_at_once),
     ("a_quarter_of_a_core", a_quarter_of_a_core),
     ("a_pause_does_not_count", a_pause_does_not_count),
+    ("sleeping_while_parked_does_not_count", sleeping_while_parked_does_not_count),
+    ("a_job_from_offer_to_pay", a_job_from_offer_to_pay),
     ("a_missing_module_is_the_devices_fault", a_missing_module_is_the_devices_fault),
     ("the_child_has_nothing_of_ours", the_child_has_nothing_of_ours),
     ("word_count_counts_as_wc_does", word_count_counts_as_wc_does),
@@ -220,7 +222,7 @@ fn an_endless_sleep_ends() {
         (func (export "_start")
           (i32.store (i32.const 16) (i32.const 1))
           (i64.store (i32.const 24) (i64.const 3600000000000))
-          (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200))))"#,
+          (drop (call $poll (i32.const 0) (i32.const 104) (i32.const 1) (i32.const 200))))"#,
     );
     run.limits.seconds = 1;
     let began = Instant::now();
@@ -449,6 +451,31 @@ fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+fn sleeping_while_parked_does_not_count() {
+    // Sleeps 1.5 s in the host, of which more than half is parked, within a limit of 1 s.
+    let mut run = program(
+        r#"(import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start")
+          (i32.store (i32.const 16) (i32.const 1))
+          (i64.store (i32.const 24) (i64.const 1500000000))
+          (drop (call $poll (i32.const 0) (i32.const 104) (i32.const 1) (i32.const 200))))"#,
+    );
+    run.limits.seconds = 1;
+    runtime().block_on(async {
+        let handle = RunHandle::new(1.0);
+        let (request, steer) = (run.request(), handle.clone());
+        let task = tokio::spawn(async move { sandbox().run(request, &handle).await });
+        the_child().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        steer.set_share(0.0);
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        steer.set_share(1.0);
+        let outcome = task.await.unwrap().unwrap();
+        assert!((300..1000).contains(&outcome.wall_ms), "{outcome:?}");
+    });
+}
+
 fn a_missing_module_is_the_devices_fault() {
     let run = program(LOOP);
     let mut request = run.request();
@@ -514,4 +541,64 @@ fn word_count_counts_as_wc_does() {
         .map(|number| number.parse().unwrap())
         .collect();
     assert_eq!(counted, expected);
+}
+
+/// Both engines, a real run between them, and the order to pay at the end.
+fn a_job_from_offer_to_pay() {
+    use fog_jobs::{Action, BlobStore, Engine, EngineConfig, JobState, NewJob, migrate};
+    use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+
+    async fn side(folder: &std::path::Path, key: u8) -> (Engine, SqliteConnection) {
+        let folder = folder.join(key.to_string());
+        let blobs = BlobStore::open(folder.join("blobs")).unwrap();
+        let options = SqliteConnectOptions::new().filename(folder.join("db")).create_if_missing(true);
+        let mut conn = options.connect().await.unwrap();
+        migrate(&mut conn).await.unwrap();
+        let key = ed25519_dalek::SigningKey::from_bytes(&[key; 32]);
+        (Engine::new(key, blobs, EngineConfig::new(folder.join("scratch")), [9; 32]), conn)
+    }
+
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (submitter, mut s) = side(folder.path(), 1).await;
+        let (worker, mut w) = side(folder.path(), 2).await;
+        let module = program(ECHO).module;
+        let text = b"the quick brown fox ".repeat(40_000);
+        let new = NewJob {
+            name: "echo".into(),
+            module: submitter.blobs().put_bytes(&module).unwrap(),
+            input: Some(submitter.blobs().put_bytes(&text).unwrap()),
+            args: Vec::new(),
+            limits: Limits { seconds: 20, memory_bytes: 64 << 20, output_bytes: 1 << 20 },
+            price_limit: None,
+            worker: worker.me(),
+        };
+        let (job, mut actions) = submitter.submit(&mut s, new, 1).await.unwrap();
+        let mut paid = Vec::new();
+        for now in 2..200 {
+            actions.extend(worker.tick(&mut w, now, true, 1).await.unwrap());
+            for action in std::mem::take(&mut actions) {
+                match action {
+                    Action::Send { to, message } if to == worker.me() => {
+                        let more = worker.on_message(&mut w, submitter.me(), message, now).await;
+                        actions.extend(more.unwrap());
+                    }
+                    Action::Send { message, .. } => {
+                        let more = submitter.on_message(&mut s, worker.me(), message, now).await;
+                        actions.extend(more.unwrap());
+                    }
+                    Action::Run(plan) => {
+                        let outcome = sandbox().run(plan.request, &RunHandle::new(1.0)).await;
+                        actions.extend(worker.on_outcome(&mut w, plan.job, outcome, now).await.unwrap());
+                    }
+                    Action::Settle { settlement, .. } => paid.push(settlement),
+                    _ => {}
+                }
+            }
+        }
+        let sent = submitter.get(&mut s, &job.id()).await.unwrap();
+        assert_eq!(sent.state(), JobState::Completed, "{}", sent.note);
+        assert_eq!(submitter.blobs().read(&sent.output.unwrap().hash).unwrap(), text);
+        assert!(paid.len() == 2 && paid[0] == paid[1] && paid[0].receipt.receipt.price > 0);
+    });
 }

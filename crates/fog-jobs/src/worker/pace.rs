@@ -16,8 +16,10 @@ struct State {
     share: u32,
     /// Pauses that are over.
     paused: Duration,
-    /// The pause that lasts.
+    /// The pause of a share below one that lasts.
     pausing: Option<Instant>,
+    /// Since when the share is 0. It counts as a pause even while the program sleeps in the host and cannot be paused.
+    parked: Option<Instant>,
     /// Wall and CPU time at the end of the last pause.
     mark: (Instant, Duration),
 }
@@ -29,6 +31,7 @@ impl Pace {
             share: share.min(1000),
             paused: Duration::ZERO,
             pausing: None,
+            parked: (share == 0).then_some(now),
             mark: (now, cpu_time(now)),
         };
         Self { began: now, seconds, state: Mutex::new(state), changed: Condvar::new() }
@@ -40,7 +43,14 @@ impl Pace {
     }
 
     pub(super) fn set_share(&self, share: u32) {
-        self.lock().share = share.min(1000);
+        let mut state = self.lock();
+        state.share = share.min(1000);
+        if share == 0 {
+            state.parked.get_or_insert_with(Instant::now);
+        } else if let Some(since) = state.parked.take() {
+            state.paused += since.elapsed();
+        }
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -79,14 +89,14 @@ impl Pace {
             if rest.is_zero() {
                 break;
             }
+            if rest == Duration::MAX {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            // Ends by the clock, or when the share changes.
             let since = Instant::now();
             state.pausing = Some(since);
-            // A paused thread wakes when the share changes; all others by the clock.
-            state = if rest == Duration::MAX {
-                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0
-            };
+            state = self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
             state.paused += since.elapsed();
             state.pausing = None;
         }
@@ -97,7 +107,7 @@ impl Pace {
     /// Called by the ticking thread: a paused run needs no ticks, and a paused device no wake-ups.
     pub(super) fn rest_while_paused(&self) {
         let mut state = self.lock();
-        while state.share == 0 && state.pausing.is_some() {
+        while state.parked.is_some() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -107,7 +117,7 @@ impl Pace {
     }
 
     fn running_in(&self, state: &State) -> Duration {
-        let pause = state.pausing.map_or(Duration::ZERO, |since| since.elapsed());
+        let pause = state.pausing.or(state.parked).map_or(Duration::ZERO, |since| since.elapsed());
         self.began.elapsed().saturating_sub(state.paused + pause)
     }
 
