@@ -8,12 +8,12 @@ use sysinfo::Components;
 
 pub(super) struct Other {
     batteries: Option<Manager>,
-    components: Components,
+    components: Option<Components>,
 }
 
 impl Other {
     pub(super) fn new() -> Self {
-        Self { batteries: Manager::new().ok(), components: Components::new_with_refreshed_list() }
+        Self { batteries: Manager::new().ok(), components: Components::new_with_refreshed_list().ok() }
     }
 
     pub(super) fn read(&mut self, readings: &mut Readings) {
@@ -35,13 +35,13 @@ impl Other {
             .map(|t| f64::from(t.get::<degree_celsius>()))
             .max_by(f64::total_cmp);
 
-        self.components.refresh(false);
+        let Some(components) = &mut self.components else { return };
+        components.refresh(false);
         let processor = |label: &str| {
             let label = label.to_lowercase();
             ["cpu", "soc", "package", "core", "die"].iter().any(|part| label.contains(part))
         };
-        let hottest = self
-            .components
+        let hottest = components
             .iter()
             .filter(|c| processor(c.label()))
             .filter_map(|c| Some((f64::from(c.temperature()?), c.critical().map(f64::from))))
