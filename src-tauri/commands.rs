@@ -1,0 +1,43 @@
+//! What the page may call. Each name here is allowed in `capabilities/main.json` and listed in `build.rs`.
+
+use crate::core::Core;
+use crate::save;
+use fog_api::{ApiError, Command, ErrorKind, Hash};
+use std::io::Cursor;
+use tauri::ipc::{InvokeBody, Request};
+use tauri::{AppHandle, Manager, State};
+
+/// Asks the node for something.
+#[tauri::command]
+pub(crate) async fn command(core: State<'_, Core>, command: Command) -> Result<serde_json::Value, ApiError> {
+    core.node().await?.command(command).await
+}
+
+/// Stores the request's bytes and returns their hash.
+#[tauri::command]
+pub(crate) async fn upload(core: State<'_, Core>, request: Request<'_>) -> Result<Hash, ApiError> {
+    let InvokeBody::Raw(bytes) = request.body() else {
+        return Err(ApiError::new(ErrorKind::BadInput, "An upload is bytes, not JSON."));
+    };
+    core.node().await?.upload(Cursor::new(bytes.clone())).await
+}
+
+/// Writes stored content to the person's downloads under a name like this one, and returns where.
+#[tauri::command]
+pub(crate) async fn save_blob(
+    app: AppHandle,
+    core: State<'_, Core>,
+    hash: Hash,
+    name: String,
+) -> Result<Option<String>, ApiError> {
+    let content = core.node().await?.download(&hash)?;
+    let paths = app.path();
+    let folder = paths.download_dir().or_else(|_| paths.home_dir());
+    let unavailable = |e: &dyn std::fmt::Display| {
+        ApiError::new(ErrorKind::Unavailable, format!("The file cannot be saved: {e}."))
+    };
+    let folder = folder.map_err(|e| unavailable(&e))?;
+    let saved = tauri::async_runtime::spawn_blocking(move || save::copy(&content, &folder, &name)).await;
+    let path = saved.map_err(|e| unavailable(&e))?.map_err(|e| unavailable(&e))?;
+    Ok(Some(path.display().to_string()))
+}
