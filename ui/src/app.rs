@@ -110,6 +110,12 @@ fn Reconnecting() -> impl IntoView {
         store.session.get() == Session::Open
             && lost_since.get().is_some_and(|since| store.now.get() - since > 1.0)
     });
+    Effect::new(move |_| {
+        if let Some(body) = document().body() {
+            // Toggling a class of a valid name cannot fail.
+            let _ = body.class_list().toggle_with_force("banded", shows.get());
+        }
+    });
     view! {
         <div role="status" aria-live="polite">
             <Show when=move || shows.get()>

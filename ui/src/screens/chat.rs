@@ -36,6 +36,7 @@ pub(crate) fn Chat() -> impl IntoView {
     });
     view! {
         <div class="chat" class:open=move || peer.with(Option::is_some) data-testid="chat">
+            <h1 class="visually-hidden">"Chat"</h1>
             <People dialogs peer />
             <section class="chat-thread" aria-label="Conversation">
                 {move || match peer.get() {

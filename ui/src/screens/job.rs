@@ -61,7 +61,7 @@ fn Detail(job: Signal<Option<JobView>>) -> impl IntoView {
         let now = store.now.get();
         job.with(|j| match j.as_ref().map(|j| (j.started, j.finished)) {
             Some((Some(start), Some(end))) => format::duration(end - start),
-            Some((Some(start), None)) => format::duration((now - start).max(0.0).floor()),
+            Some((Some(start), None)) => format::duration((now - start).max(1.0).floor()),
             _ => "not yet".into(),
         })
     });

@@ -39,11 +39,16 @@ fn Body(card: Single<CardView>) -> impl IntoView {
     view! {
         <div class="my-card">
             <p>"Let somebody scan this, or send them the text. With it they can ask to reach you; it holds no secret."</p>
-            <img class="qr" src=picture alt="Your card as a QR code" width="240" height="240" />
+            <Show
+                when=move || card.part(|c| !c.qr_svg.is_empty(), false)
+                fallback=|| view! { <p class="hint">"This card is too long for a QR code; send the text."</p> }
+            >
+                <img class="qr" src=picture alt="Your card as a QR code" width="380" height="380" />
+            </Show>
             {move || card.part(|c| c.test_network, false).then(|| view! { <TestNetwork /> })}
             <textarea
                 class="input code"
-                rows="4"
+                rows="3"
                 readonly
                 aria-label="Your card as text"
                 data-testid="my-card-text"

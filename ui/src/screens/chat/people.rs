@@ -25,7 +25,7 @@ pub(super) fn People(dialogs: Dialogs, peer: Memo<Option<String>>) -> impl IntoV
     view! {
         <section class="chat-people" aria-label="People">
             <header class="chat-head">
-                <h1>"Chat"</h1>
+                <h2>"Chat"</h2>
                 <IconButton
                     glyph=Glyph::Card
                     label="My card"

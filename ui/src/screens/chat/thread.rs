@@ -209,7 +209,16 @@ fn Messages(peer: String) -> impl IntoView {
         })
     };
     view! {
-        <div class="messages" node_ref=list on:scroll=scrolled data-testid="messages">
+        <div
+            class="messages"
+            node_ref=list
+            role="log"
+            aria-label="Messages"
+            aria-live="polite"
+            tabindex="0"
+            on:scroll=scrolled
+            data-testid="messages"
+        >
             <Loaded load=thread.messages.load retry=move |()| store.read_thread(&retry_peer) lines=4>
                 <Show when=move || thread.more.get()>
                     <div class="older">
@@ -223,7 +232,7 @@ fn Messages(peer: String) -> impl IntoView {
                         text="What you write is sealed for this person before it leaves your device."
                     />
                 </Show>
-                <ol class="bubbles" role="log" aria-label="Messages" aria-live="polite">
+                <ol class="bubbles">
                     <For
                         each=move || thread.messages.rows.get()
                         key=|row| row.id.clone()
