@@ -325,9 +325,12 @@ pub(crate) struct BenchArgs {
     /// Which: skeleton.
     #[arg(value_enum)]
     pub(crate) name: BenchName,
-    /// Rounds; more are steadier.
-    #[arg(long, default_value_t = 20)]
+    /// Messages per measurement; more are steadier.
+    #[arg(long, default_value_t = 40)]
     pub(crate) rounds: u32,
+    /// The app's program: measures the window's memory and start, too (takes a display).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) app: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

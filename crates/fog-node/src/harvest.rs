@@ -57,8 +57,13 @@ impl Harvest {
             Some(text) => serde_json::from_str(&text).map_err(internal)?,
             None => HarvestPrefs::default(),
         };
-        let now =
-            Now { readings: Readings::default(), decision: None, prefs, work_now: false, history: VecDeque::new() };
+        let now = Now {
+            readings: Readings::default(),
+            decision: None,
+            prefs,
+            work_now: false,
+            history: VecDeque::new(),
+        };
         Ok(Self {
             look: Notify::new(),
             now: RwLock::new(now),

@@ -319,7 +319,10 @@ async fn download(State(shared): State<Arc<Shared>>, Path(hash): Path<String>) -
     let file = match tokio::fs::File::open(&path).await {
         Ok(file) => file,
         Err(e) => {
-            return failed(ApiError::new(ErrorKind::Unavailable, format!("The content cannot be read: {e}.")));
+            return failed(ApiError::new(
+                ErrorKind::Unavailable,
+                format!("The content cannot be read: {e}."),
+            ));
         }
     };
     let length = file.metadata().await.map_or(0, |m| m.len());
