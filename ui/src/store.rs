@@ -176,6 +176,12 @@ impl Store {
     }
 
     fn apply(self, event: Event) {
+        if matches!(event.body, EventBody::Resync) {
+            // Whatever its number: the next event begins a new count.
+            self.last_event.set_value(None);
+            self.read_everything();
+            return;
+        }
         let last = self.last_event.get_value();
         self.last_event.set_value(Some(event.seq));
         if last.is_some_and(|last| event.seq != last + 1) {
@@ -191,7 +197,7 @@ impl Store {
             EventBody::Wallet(wallet) => self.wallet.put(wallet),
             EventBody::Proposal(proposal) => self.proposals.put(proposal),
             EventBody::Notice(notice) => self.notice(&notice),
-            EventBody::Resync => self.read_everything(),
+            EventBody::Resync => {}
         }
         self.overview_soon();
     }

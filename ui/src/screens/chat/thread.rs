@@ -2,6 +2,7 @@
 
 use super::bubble::Bubble;
 use super::composer::Composer;
+use crate::browser;
 use crate::components::{
     Avatar, Button, Dialog, Empty, Glyph, IconButton, IconLink, Loaded, Look, TestNetwork,
 };
@@ -12,6 +13,7 @@ use crate::words::Tone;
 use fog_api::{Contact, ContactState, ListMessages, MarkRead, SetContactState};
 use leptos::html;
 use leptos::prelude::*;
+use std::collections::HashMap;
 use wasm_bindgen::JsCast;
 
 /// A distance from the end, in pixels, within which new messages are followed.
@@ -198,16 +200,21 @@ fn Messages(peer: String) -> impl IntoView {
             list.merge(items);
         });
     };
-    // A day's name stands before its first message.
-    let starts_day = move |id: &str| {
+    // A day's name stands before its first message. Found in one pass for all of them.
+    let days = Memo::new(move |_| {
+        let mut last = None;
+        let mut starts = HashMap::new();
         thread.messages.rows.with(|rows| {
-            let i = rows.iter().position(|r| r.id == id)?;
-            let time = |i: usize| rows[i].value.with_untracked(|m| m.time);
-            let new =
-                i == 0 || crate::browser::day_number(time(i)) != crate::browser::day_number(time(i - 1));
-            new.then(|| crate::browser::day(time(i)))
-        })
-    };
+            for row in rows {
+                let time = row.value.with_untracked(|m| m.time);
+                let day = browser::day_number(time);
+                if last.replace(day) != Some(day) {
+                    starts.insert(row.id.clone(), browser::day(time));
+                }
+            }
+        });
+        starts
+    });
     view! {
         <div
             class="messages"
@@ -238,7 +245,7 @@ fn Messages(peer: String) -> impl IntoView {
                         key=|row| row.id.clone()
                         children=move |row| {
                             let id = row.id.clone();
-                            let day = Memo::new(move |_| starts_day(&id));
+                            let day = Memo::new(move |_| days.with(|d| d.get(&id).cloned()));
                             view! { <Bubble message=row.value day /> }
                         }
                     />
