@@ -104,8 +104,8 @@ fn hostile_modules_fail_clearly_and_cost_nothing() {
     for (what, job, needles) in [
         ("cut", &cut, &["wasm", "WASM"][..]),
         ("endless", &endless, &["time", "2 s"]),
-        ("greedy", &greedy, &["memory", "crashed"]),
-        ("opener", &opener, &["exit", "code", "8"]),
+        ("greedy", &greedy, &["memory"]),
+        ("opener", &opener, &["files"]),
     ] {
         let note = job["note"].as_str().unwrap();
         assert_eq!(job["state"], "failed", "{what}: {job}");

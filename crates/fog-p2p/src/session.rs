@@ -6,6 +6,7 @@
 
 mod incoming;
 mod outgoing;
+mod pace;
 
 use crate::datagram::{Ack, Datagram, FRAGMENT_HEADER, Fragment};
 use crate::outbox::Waiting;
@@ -13,11 +14,10 @@ use crate::transport::{Address, Route};
 use crate::{MessageId, PeerKey, envelope};
 use incoming::{Incoming, Recent};
 use outgoing::Outgoing;
+use pace::Pace;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Fragments in flight to one peer.
-const WINDOW: usize = 128;
 /// Messages being sent to one peer at once; the others wait in the outbox.
 const ACTIVE: usize = 8;
 /// How long arrived fragments are collected before they are acknowledged.
@@ -78,6 +78,7 @@ struct Peer {
     /// Time-outs in a row without a word from the peer.
     silence: u32,
     paused_until: Option<Instant>,
+    pace: Pace,
     open_losses: VecDeque<(Instant, Route)>,
 }
 
@@ -272,7 +273,9 @@ impl Sessions {
             }
             return;
         };
-        for (index, sent, route) in message.arrived(ack) {
+        let (arrived, proven) = message.arrived(ack, now);
+        state.pace.acknowledged(arrived.len(), &proven);
+        for (index, sent, route) in arrived {
             self.outputs.push_back(Output::FragmentArrived(
                 ack.message,
                 index,
@@ -358,6 +361,7 @@ impl Peer {
             last_told: None,
             silence: 0,
             paused_until: None,
+            pace: Pace::default(),
             open_losses: VecDeque::new(),
         }
     }
@@ -399,6 +403,7 @@ impl Peer {
 
     /// A silent peer's patience grows by half with each time-out in a row.
     fn retry_after(&self, patience: Duration) -> Duration {
+        let patience = self.pace.time_out(patience);
         patience
             .mul_f64(1.5f64.powi(self.silence.saturating_sub(2).min(20) as i32))
             .min(LAST_BACKOFF.max(patience))
@@ -413,6 +418,7 @@ impl Peer {
         if lost.is_empty() {
             return;
         }
+        self.pace.lost(now, limit);
         let silent_since = lost.iter().map(|(sent, _)| *sent).min();
         if self.last_heard.is_none_or(|heard| silent_since.is_some_and(|s| heard <= s)) {
             self.silence = self.silence.saturating_add(1);
@@ -431,11 +437,14 @@ impl Peer {
         }
     }
 
+    /// To a silent peer a single fragment goes out at a time; it may be away for hours.
+    fn window(&self) -> usize {
+        if self.silence >= 3 { 1 } else { self.pace.window() }
+    }
+
     fn next_fragment(&mut self) -> Option<Fragment> {
         let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
-        // To a silent peer a single fragment goes out at a time; it may be away for hours.
-        let window = if self.silence >= 3 { 1 } else { WINDOW };
-        if in_flight >= window {
+        if in_flight >= self.window() {
             return None;
         }
         self.active.iter_mut().find_map(Outgoing::next_fragment)
@@ -448,7 +457,7 @@ impl Peer {
         let unsent = self.active.iter().any(Outgoing::has_unsent).then(|| paused.unwrap_or(now));
         // A full window waits for a time-out or an acknowledgement, not for the clock.
         let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
-        let unsent = unsent.filter(|_| in_flight < if self.silence >= 3 { 1 } else { WINDOW });
+        let unsent = unsent.filter(|_| in_flight < self.window());
         let timeout = self
             .active
             .iter()

@@ -23,7 +23,8 @@ pub(super) struct Outgoing {
     body: Vec<u8>,
     piece: usize,
     fragments: Vec<State>,
-    sent_once: Vec<bool>,
+    /// How often each fragment went out, and when first.
+    sends: Vec<(u32, Option<Instant>)>,
     /// The receiver's latest attempt at putting it together.
     attempt: u64,
     /// All fragments are there since then; the confirmation is not.
@@ -41,7 +42,7 @@ impl Outgoing {
             body,
             piece,
             fragments: (0..count).map(|_| State::Unsent).collect(),
-            sent_once: vec![false; count],
+            sends: vec![(0, None); count],
             attempt: 0,
             all_arrived: None,
         }
@@ -69,7 +70,10 @@ impl Outgoing {
         if !matches!(state, State::Arrived) {
             *state = State::InFlight(now, route);
         }
-        std::mem::replace(&mut self.sent_once[index], true)
+        let (count, first) = &mut self.sends[index];
+        first.get_or_insert(now);
+        *count += 1;
+        *count > 1
     }
 
     pub(super) fn unsend(&mut self, index: u16) {
@@ -78,30 +82,38 @@ impl Outgoing {
         }
     }
 
-    /// The fragments that this acknowledgement adds, with when and how they were sent.
-    pub(super) fn arrived(&mut self, ack: &Ack) -> Vec<(u16, Instant, Route)> {
+    /// The fragments that this acknowledgement adds, with when and how they were sent, and the round-trip
+    /// times that it proves: those of fragments that went out once only (Karn's algorithm), also when they
+    /// were given up too early.
+    pub(super) fn arrived(&mut self, ack: &Ack, now: Instant) -> (Vec<(u16, Instant, Route)>, Vec<Duration>) {
         if !ack.complete && ack.attempt < self.attempt {
-            return Vec::new(); // overtaken by a newer one
+            return (Vec::new(), Vec::new()); // overtaken by a newer one
         }
         let anew = !ack.complete && ack.attempt > self.attempt;
         if anew {
             self.attempt = ack.attempt;
             self.all_arrived = None;
         }
-        let mut arrived = Vec::new();
+        let (mut arrived, mut proven) = (Vec::new(), Vec::new());
         for (i, state) in self.fragments.iter_mut().enumerate() {
             let here = ack.complete || ack.have.get(i / 8).is_some_and(|b| b & (1 << (i % 8)) != 0);
+            if here
+                && !matches!(state, State::Arrived)
+                && let (1, Some(first)) = self.sends[i]
+            {
+                proven.push(now.saturating_duration_since(first));
+            }
             if here && let State::InFlight(sent, route) = std::mem::replace(state, State::Arrived) {
                 arrived.push((i as u16, sent, route));
             } else if anew && !here && matches!(state, State::Arrived) {
                 *state = State::Unsent; // it was there, and was lost with the earlier attempt
             }
         }
-        arrived
+        (arrived, proven)
     }
 
     pub(super) fn all_sent_once(&self) -> bool {
-        self.sent_once.iter().all(|s| *s)
+        self.sends.iter().all(|(count, _)| *count > 0)
     }
 
     pub(super) fn in_flight(&self) -> usize {

@@ -31,6 +31,7 @@ struct World {
     acknowledged: Vec<MessageId>,
     loss: f64,
     confirm: bool,
+    slow: Duration,
 }
 
 const KEYS: [PeerKey; 2] = [[10; 32], [20; 32]];
@@ -49,6 +50,7 @@ impl World {
             acknowledged: Vec::new(),
             loss,
             confirm: true,
+            slow: Duration::ZERO,
         }
     }
 
@@ -66,7 +68,7 @@ impl World {
                         for _ in 0..copies {
                             if !self.rng.random_bool(self.loss) {
                                 let delay = Duration::from_millis(self.rng.random_range(10..150));
-                                self.air.push((self.now + delay, 1 - side, content.clone()));
+                                self.air.push((self.now + delay + self.slow / 2, 1 - side, content.clone()));
                             }
                         }
                     }
@@ -250,4 +252,30 @@ fn a_receiver_that_lost_its_half_message_in_a_restart_gets_it_again() {
     }
     assert_eq!(world.acknowledged, vec![[1; 16]]);
     assert_eq!(world.delivered, vec![([1; 16], vec![5; 100_000])]);
+}
+
+/// A road on which everything takes three times as long as its patience: copies would only make it slower.
+#[test]
+fn a_slow_road_is_given_time() {
+    let mut world = World::new(9, 0.0);
+    world.slow = Duration::from_millis(1500);
+    for i in 0..8 {
+        world.sides[0].enqueue(waiting(i, KEYS[1], 7));
+    }
+    for id in world.sides[0].wants() {
+        world.sides[0].load(&id, Some(vec![id[0]; 100_000]));
+    }
+    for _ in 0..20_000 {
+        world.step();
+        if world.acknowledged.len() == 8 {
+            break;
+        }
+    }
+    assert_eq!(world.acknowledged.len(), 8);
+    let fragments = 8 * 100_000 / 460;
+    assert!(
+        world.sides[0].resent() < fragments / 4,
+        "{} of {fragments} went out again",
+        world.sides[0].resent()
+    );
 }
