@@ -3,6 +3,9 @@
 //! Cargo builds crates; a chore is what goes beyond that, such as turning the page into files that a node can
 //! serve. Each chore is a module with a `run` function, and everything they fetch or make lands in `target/`.
 
+mod run;
+mod setup;
+mod test;
 mod tools;
 mod ui;
 
@@ -18,12 +21,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Install what is missing, build, and open the window (or run the node where there is no display).
+    Run(run::Options),
+    /// Run every test.
+    Test(test::Options),
     /// Build the page into ui/dist.
     Ui(ui::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
+        Chore::Run(options) => run::run(&options),
+        Chore::Test(options) => test::run(&options),
         Chore::Ui(options) => ui::run(&options),
     }
 }
