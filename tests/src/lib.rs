@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+pub mod browser;
+pub mod webdriver;
+pub mod window;
 pub mod wordcount;
 
 use serde_json::Value;
