@@ -32,7 +32,7 @@ pub(crate) async fn save_blob(
 ) -> Result<Option<String>, ApiError> {
     let content = core.node().await?.download(&hash)?;
     let paths = app.path();
-    let folder = paths.download_dir().or_else(|_| paths.home_dir());
+    let folder = paths.download_dir().or_else(|_| paths.home_dir().map(|home| home.join("Downloads")));
     let unavailable = |e: &dyn std::fmt::Display| {
         ApiError::new(ErrorKind::Unavailable, format!("The file cannot be saved: {e}."))
     };

@@ -54,17 +54,25 @@ fn address() -> Result<tauri::Url, <tauri::Url as std::str::FromStr>::Err> {
 /// The page that says what is wrong.
 pub(crate) fn page(app: &AppHandle) -> Response<Vec<u8>> {
     let why = app.state::<Core>().failure();
-    let why = escape(why.as_deref().unwrap_or("Nothing is wrong."));
+    let why = escape(&sentence(why.as_deref().unwrap_or("Nothing is wrong")));
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Fog Compute cannot start</title>\
          <style>{STYLE}</style><main role=\"alert\"><h1>Fog Compute cannot start</h1><p>{why}</p>\
-         <p class=\"hint\">Nothing was changed. Close this window to end.</p></main></html>"
+         <p class=\"hint\">Close this window to end.</p></main></html>"
     );
     let mut response = Response::new(html.into_bytes());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static(CSP));
     response
+}
+
+/// An error's text as a sentence.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().map(char::to_uppercase).into_iter().flatten();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    first.chain(rest).chain(end.chars()).collect()
 }
 
 /// Text as HTML.
@@ -86,6 +94,12 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_become_sentences() {
+        assert_eq!(sentence("the disk is full"), "The disk is full.");
+        assert_eq!(sentence("Full."), "Full.");
+    }
 
     #[test]
     fn text_stays_text() {
