@@ -4,7 +4,13 @@
 //! by their id when the test's values are dropped, also when it fails. The program is found by `FOG_BIN`, or
 //! beside the test's own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, and tell why"
+)]
 
 pub mod browser;
 pub mod webdriver;

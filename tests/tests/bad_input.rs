@@ -1,5 +1,5 @@
 //! Bad input and trouble: a clear error, a node that goes on, nothing lost.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use fog_e2e::{Mixnet, Node, Process, eventually, fog};
 use std::io::Write;

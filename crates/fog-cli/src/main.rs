@@ -20,14 +20,14 @@ fn main() -> ExitCode {
     }
     let args = Args::parse();
     let result = match args.command {
-        Command::Node(node) => command::node::run(&args.global, node),
+        Command::Node(node) => command::node::run(&args.global, &node),
         Command::Mixnode(mixnode) => command::mixnode::run(&args.global, &mixnode),
         Command::Mixnet(mixnet) => command::mixnet::run(&args.global, &mixnet),
         Command::Chat(chat) => command::chat::run(&args.global, chat),
         Command::Job(job) => command::job::run(&args.global, job),
         Command::Wallet => command::wallet::run(&args.global),
         Command::Dao(dao) => command::dao::run(&args.global, dao),
-        Command::Harvest(harvest) => command::harvest::run(&args.global, harvest),
+        Command::Harvest(harvest) => command::harvest::run(&args.global, &harvest),
         Command::Status => command::status::run(&args.global),
         Command::Bench(bench) => command::bench::run(&args.global, &bench),
         Command::Completions { shell } => {

@@ -58,6 +58,7 @@ pub(crate) fn refused(message: impl Into<String>) -> ApiError {
 }
 
 /// A failed database is told apart by what the user can do: a full disk, a damaged file, anything else.
+#[allow(clippy::needless_pass_by_value, reason = "the signature that map_err takes")]
 pub(crate) fn database(e: sqlx::Error) -> ApiError {
     let text = e.to_string();
     tracing::error!("database: {text}");

@@ -59,6 +59,7 @@ enum Lock {
 }
 
 /// What opening a data folder's vault gave.
+#[allow(clippy::large_enum_variant, reason = "there is one of it, for a moment, at the start")]
 pub(crate) enum Opened {
     /// There is none yet: first run.
     Missing,

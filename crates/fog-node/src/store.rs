@@ -1,10 +1,10 @@
 //! The database: one SQLite file, WAL, every commit on disk before it is acknowledged.
 
 use crate::error::NodeError;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::SqliteConnection;
 use std::path::Path;
 use std::time::Duration;
 

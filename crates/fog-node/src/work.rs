@@ -13,6 +13,10 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
 
 /// What follows a commit.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the lists are short, live for one commit, and most hold an event"
+)]
 pub(crate) enum After {
     /// Tell the page.
     Emit(EventBody),

@@ -34,7 +34,7 @@ pub(crate) fn run(global: &Global, command: ChatCommand) -> Result<()> {
             let peer = contact(&client, &who)?;
             let mut sent = client.call(SendMessage { peer: peer.id.clone(), text: text(message)? })?;
             if wait {
-                sent = delivered(&client, sent, Duration::from_secs(timeout))?;
+                sent = delivered(&client, &sent, Duration::from_secs(timeout))?;
             }
             show(global, &sent, |out, m| writeln!(out, "{} {}", m.id, words(&m.status)))
         }
@@ -124,7 +124,7 @@ fn set_state(global: &Global, client: &Client, who: &str, state: ContactState) -
     show(global, &changed, |out, c| writeln!(out, "{} is now {}", c.name, words(&c.state)))
 }
 
-fn delivered(client: &Client, sent: Message, patience: Duration) -> Result<Message> {
+fn delivered(client: &Client, sent: &Message, patience: Duration) -> Result<Message> {
     let start = Instant::now();
     loop {
         let messages = client.call(ListMessages { peer: sent.peer.clone(), before: None, limit: 100 })?;

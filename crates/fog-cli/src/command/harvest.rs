@@ -7,11 +7,11 @@ use anyhow::Result;
 use fog_api::{GetHarvest, HarvestView, SetHarvest, WorkNow};
 use std::io::{self, Write};
 
-pub(crate) fn run(global: &Global, command: HarvestCommand) -> Result<()> {
+pub(crate) fn run(global: &Global, command: &HarvestCommand) -> Result<()> {
     let client = client(global)?;
     let view = match command {
         HarvestCommand::Status => client.call(GetHarvest {})?,
-        HarvestCommand::Now { switch } => client.call(WorkNow { on: switch == Switch::On })?,
+        HarvestCommand::Now { switch } => client.call(WorkNow { on: *switch == Switch::On })?,
         HarvestCommand::Set { enabled, on_battery, alongside, idle_minutes, cpu_percent, memory_percent } => {
             let mut prefs = client.call(GetHarvest {})?.prefs;
             prefs.enabled = enabled.unwrap_or(prefs.enabled);

@@ -6,15 +6,15 @@ use anyhow::{Context, Result};
 use fog_api::{CreateIdentity, GetState, Phase, Unlock};
 use fog_node::{Node, web};
 
-pub(crate) fn run(global: &Global, args: NodeArgs) -> Result<()> {
+pub(crate) fn run(global: &Global, args: &NodeArgs) -> Result<()> {
     config::logging(global, "warn,fog_node=info")?;
-    let (config, listen) = config::node(global, &args)?;
+    let (config, listen) = config::node(global, args)?;
     // The mixnet's work is short; two threads serve it on small machines without growing the stack of a server.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let node = Node::start(config).await?;
         let server = web::serve(node.clone(), listen).await?;
-        set_up(&node, &args).await?;
+        set_up(&node, args).await?;
         let state = node.call(GetState {}).await?;
         output::show(
             global,
@@ -25,7 +25,7 @@ pub(crate) fn run(global: &Global, args: NodeArgs) -> Result<()> {
                 match (&state.me, state.phase) {
                     (Some(me), _) => writeln!(out, "  you     {} ({})", me.name, me.fingerprint)?,
                     (None, Phase::Locked) => {
-                        writeln!(out, "  locked: open the page and enter the passphrase")?
+                        writeln!(out, "  locked: open the page and enter the passphrase")?;
                     }
                     (None, _) => writeln!(out, "  first start: open the page and choose a name")?,
                 }
