@@ -137,7 +137,7 @@ fn Readings() -> impl IntoView {
                             String::new(),
                         )
                     }}
-                    {move || (!source.with(String::is_empty)).then(|| view! { <small>"by " {source.get()}</small> })}
+                    {move || (!source.with(String::is_empty)).then(|| view! { <small>{source.get()}</small> })}
                 </dd>
             </div>
         </dl>
