@@ -5,12 +5,25 @@
 #![cfg(feature = "window")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-use fog_e2e::window::{Desktop, terminate};
-use fog_e2e::{Node, eventually};
+use fog_e2e::window::{Desktop, Window, terminate};
+use fog_e2e::{Node, eventually, wordcount};
 use serde_json::json;
 use std::time::Instant;
 
 const VOTE: &str = "10000000000000000000000";
+
+fn first_run(window: &Window) {
+    window.wait("first-run");
+    window.type_into("first-run-name", "Ada");
+    window.click("first-run-submit");
+    window.wait("overview");
+}
+
+fn online(node: &Node) {
+    eventually("the window's node to be online", || {
+        (node.try_fog(&["status"]).ok()?["network"] == "online").then_some(())
+    });
+}
 
 #[test]
 fn a_person_starts_chats_and_votes_in_the_window() {
@@ -20,14 +33,8 @@ fn a_person_starts_chats_and_votes_in_the_window() {
     // The command line reaches the window's node.
     let ada = Node::at(&dir, &[]);
 
-    // First run.
-    window.wait("first-run");
-    window.type_into("first-run-name", "Ada");
-    window.click("first-run-submit");
-    window.wait("overview");
-    eventually("the window's node to be online", || {
-        (ada.try_fog(&["status"]).ok()?["network"] == "online").then_some(())
-    });
+    first_run(&window);
+    online(&ada);
 
     // Chat: Bob asks, Ada accepts; a message each way.
     let bob = Node::new("Bob", &["--mean-delay-ms", "5"]);
@@ -84,13 +91,41 @@ fn a_person_starts_chats_and_votes_in_the_window() {
 }
 
 #[test]
+fn a_contacts_job_runs_in_the_windows_own_sandbox() {
+    let desktop = Desktop::start();
+    let dir = desktop.path("ada");
+    let mut window = desktop.open(&dir);
+    first_run(&window);
+    let ada = Node::at(&dir, &[]);
+    online(&ada);
+    let bob = Node::new("Bob", &["--mean-delay-ms", "5"]);
+    bob.meet(&ada, "Bob");
+    window.click("nav-compute");
+    window.click("work-now");
+    let text = bob.dir.join("text");
+    wordcount::write_text(&text, 100_000);
+    let module = wordcount::module();
+    let (module, input) = (module.to_str().unwrap(), text.to_str().unwrap());
+    let job = bob.fog(&["job", "submit", "--to", "Ada", "--wasm", module, "--input", input]);
+    let id = job["id"].as_str().unwrap();
+    eventually("the job to end", || {
+        let job = bob.fog(&["job", "status", id]);
+        assert!(job["state"] != "failed", "{job}");
+        (job["state"] == "completed").then_some(())
+    });
+    window.wait_text("job-state", "Completed");
+    let output = bob.dir.join("output");
+    bob.fog(&["job", "get", id, "--output", output.to_str().unwrap()]);
+    let counted = wordcount::numbers(&std::fs::read_to_string(output).unwrap());
+    assert_eq!(counted, wordcount::wc(&text));
+    window.close();
+}
+
+#[test]
 fn the_page_can_call_the_shell_and_nothing_else() {
     let desktop = Desktop::start();
     let mut window = desktop.open(&desktop.path("ada"));
-    window.wait("first-run");
-    window.type_into("first-run-name", "Ada");
-    window.click("first-run-submit");
-    window.wait("overview");
+    first_run(&window);
     let call = |name: &str, args: &str| {
         let script = format!(
             "const done = arguments[0]; window.__TAURI__.core.invoke({name:?}, {args})\
