@@ -116,14 +116,14 @@ impl Core {
         work.commit().await?;
         for contact in contacts {
             match contact.state {
-                ContactState::Blocked => self.endpoint.block(contact.seal_key).await,
-                _ => self.endpoint.set_peer(contact.seal_key, Some(contact.address.to_address())).await,
+                ContactState::Blocked => self.endpoint.block(contact.seal_key),
+                _ => self.endpoint.set_peer(contact.seal_key, Some(contact.address.to_address())),
             }
         }
         for network in needed {
             self.network.start(self, &network, own_keys).await;
         }
-        self.endpoint.wake().await;
+        self.endpoint.wake();
         Ok(())
     }
 

@@ -52,18 +52,18 @@ async fn moved(core: &Arc<Core>, id: &MessageId, delivered: bool) -> Result<()> 
 
 async fn incoming(core: &Arc<Core>, peer: &Key, id: &MessageId, kind: u16, body: &[u8]) {
     match take(core, peer, id, kind, body).await {
-        Ok(()) => core.endpoint.confirm(*peer, *id).await,
+        Ok(()) => core.endpoint.confirm(*peer, *id),
         Err(e) if matches!(e.kind, ErrorKind::Internal | ErrorKind::Unavailable) => {
             // This side has trouble: the sender keeps it and sends it again.
             tracing::error!("a message could not be stored: {e}");
-            core.endpoint.reject(*peer, *id).await;
+            core.endpoint.reject(*peer, *id);
         }
         Err(e) => {
             // The message itself is bad: it will not get better, so it must not come again.
             tracing::warn!(peer = %betanet::short(peer), kind, "a message was refused: {e}");
             match dismiss(core, peer, id).await {
-                Ok(()) => core.endpoint.confirm(*peer, *id).await,
-                Err(_) => core.endpoint.reject(*peer, *id).await,
+                Ok(()) => core.endpoint.confirm(*peer, *id),
+                Err(_) => core.endpoint.reject(*peer, *id),
             }
         }
     }

@@ -259,7 +259,7 @@ impl Network {
                             () = cancel.cancelled() => return,
                             up = home.wait_for(|s| *s == LinkState::Up) => if up.is_err() { return },
                         }
-                        endpoint.announce().await;
+                        endpoint.announce();
                         tokio::select! {
                             () = cancel.cancelled() => return,
                             down = home.wait_for(|s| *s != LinkState::Up) => if down.is_err() { return },

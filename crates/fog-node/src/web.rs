@@ -32,7 +32,6 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-const COOKIE: &str = "fog_session";
 /// Largest upload, bytes: the jobs' limit for one blob.
 const MAX_UPLOAD: usize = 256 * 1024 * 1024;
 const MAX_COMMAND: usize = 1024 * 1024;
@@ -42,7 +41,7 @@ const CSP: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; sty
 
 /// The built page. In debug builds it is read from the folder, in release builds it is part of the program.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../ui/dist"]
+#[folder = "../../ui/dist"]
 #[allow_missing = true]
 struct Page;
 
@@ -87,6 +86,8 @@ impl Drop for Server {
 struct Shared {
     node: Node,
     token: String,
+    /// A browser shares a host's cookies among its ports: the port in the name keeps two nodes apart.
+    cookie: String,
     session: String,
     hosts: Vec<String>,
     cancel: CancellationToken,
@@ -122,6 +123,7 @@ pub async fn serve(node: Node, listen: SocketAddr) -> Result<Server, NodeError> 
         node,
         session: crate::identity::hex(&blake3::derive_key("fog web session 1", token.as_bytes())),
         token,
+        cookie: format!("fog_session_{port}"),
         hosts: [
             format!("{address}"),
             format!("127.0.0.1:{port}"),
@@ -206,13 +208,13 @@ async fn guarded(State(shared): State<Arc<Shared>>, request: Request, next: Next
     response
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(';'))
-        .find_map(|c| c.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+        .find_map(|c| c.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 async fn authenticated(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -222,7 +224,7 @@ async fn authenticated(State(shared): State<Arc<Shared>>, request: Request, next
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.strip_prefix("Bearer "));
     let allowed = bearer.is_some_and(|t| same(t, &shared.token))
-        || cookie(headers).is_some_and(|c| same(c, &shared.session));
+        || cookie(headers, &shared.cookie).is_some_and(|c| same(c, &shared.session));
     if allowed {
         return next.run(request).await;
     }
@@ -242,7 +244,7 @@ async fn session(State(shared): State<Arc<Shared>>, Json(login): Json<Login>) ->
     if !same(&login.token, &shared.token) {
         return refuse(StatusCode::UNAUTHORIZED, ErrorKind::Refused, "This address is out of date.");
     }
-    let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", shared.session);
+    let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", shared.cookie, shared.session);
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response()
 }
 

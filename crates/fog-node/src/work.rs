@@ -98,8 +98,8 @@ impl Work {
         for what in after {
             match what {
                 After::Emit(event) => core.bus.emit(event),
-                After::SetPeer(peer, address) => core.endpoint.set_peer(peer, Some(address)).await,
-                After::Block(peer) => core.endpoint.block(peer).await,
+                After::SetPeer(peer, address) => core.endpoint.set_peer(peer, Some(address)),
+                After::Block(peer) => core.endpoint.block(peer),
                 After::StartNetwork(network) => core.network.start_later(&core, network),
                 After::Kill(job) => core.compute.kill(&job),
                 After::Wake => wake = true,
@@ -107,7 +107,7 @@ impl Work {
             }
         }
         if wake {
-            core.endpoint.wake().await;
+            core.endpoint.wake();
         }
         if jobs {
             core.compute.look();

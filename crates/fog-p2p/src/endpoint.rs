@@ -6,7 +6,7 @@ use crate::transport::{Address, Route, Transport, TransportError};
 use crate::{MessageId, PeerKey, envelope, outbox};
 use parking_lot::Mutex;
 use sqlx::SqlitePool;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,10 @@ use x25519_dalek::StaticSecret;
 const HEARTBEAT: Duration = Duration::from_secs(60);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 const LATER_PAUSE: Duration = Duration::from_millis(300);
-const COMMANDS: usize = 256;
+const EVENTS: usize = 256;
+/// The application takes this long at most to note that a message was delivered. If it has not by then (its disk
+/// was full, say), the message is sent and acknowledged again.
+const NOTING: Duration = Duration::from_secs(30);
 /// Datagrams sent in one go before the endpoint listens again.
 const BURST: usize = 32;
 
@@ -80,7 +83,9 @@ enum Command {
 /// A handle on the running endpoint. It stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct Endpoint {
-    commands: mpsc::Sender<Command>,
+    /// Unbounded, because the application sends commands while it handles events: were both bounded, each side
+    /// could wait for the other. Commands are small, and there are at most a few for each event.
+    commands: mpsc::UnboundedSender<Command>,
     resent: Arc<AtomicU64>,
     blocked: Arc<Mutex<HashSet<PeerKey>>>,
 }
@@ -96,8 +101,8 @@ impl Endpoint {
         inbound: mpsc::Receiver<Vec<u8>>,
     ) -> (Self, mpsc::Receiver<Event>) {
         let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        let (commands, receiver) = mpsc::channel(COMMANDS);
-        let (events, event_receiver) = mpsc::channel(COMMANDS);
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (events, event_receiver) = mpsc::channel(EVENTS);
         let endpoint = Self { commands, resent: Arc::default(), blocked: Arc::default() };
         let driver = Driver {
             pool,
@@ -108,46 +113,47 @@ impl Endpoint {
             resent: endpoint.resent.clone(),
             blocked: endpoint.blocked.clone(),
             last_reason: None,
+            delivered: HashMap::new(),
         };
         tokio::spawn(driver.run(receiver, inbound));
         (endpoint, event_receiver)
     }
 
     /// The outbox has something new: call after the commit.
-    pub async fn wake(&self) {
-        self.command(Command::Wake).await;
+    pub fn wake(&self) {
+        self.command(Command::Wake);
     }
 
     /// The application took a message out of the outbox.
-    pub async fn withdraw(&self, id: MessageId) {
-        self.command(Command::Withdraw(id)).await;
+    pub fn withdraw(&self, id: MessageId) {
+        self.command(Command::Withdraw(id));
     }
 
     /// This peer is one of ours and lives there.
-    pub async fn set_peer(&self, peer: PeerKey, address: Option<Address>) {
+    pub fn set_peer(&self, peer: PeerKey, address: Option<Address>) {
         self.blocked.lock().remove(&peer);
-        self.command(Command::Peer(peer, address)).await;
+        self.command(Command::Peer(peer, address));
     }
 
     /// Nothing of this peer gets in any more, and nothing goes out.
-    pub async fn block(&self, peer: PeerKey) {
+    pub fn block(&self, peer: PeerKey) {
         self.blocked.lock().insert(peer);
-        self.command(Command::RemovePeer(peer)).await;
+        self.command(Command::RemovePeer(peer));
     }
 
     /// The message took effect and is on disk.
-    pub async fn confirm(&self, peer: PeerKey, id: MessageId) {
-        self.command(Command::Confirm(peer, id)).await;
+    pub fn confirm(&self, peer: PeerKey, id: MessageId) {
+        self.command(Command::Confirm(peer, id));
     }
 
     /// The message could not be stored now; the sender will send it again.
-    pub async fn reject(&self, peer: PeerKey, id: MessageId) {
-        self.command(Command::Reject(peer, id)).await;
+    pub fn reject(&self, peer: PeerKey, id: MessageId) {
+        self.command(Command::Reject(peer, id));
     }
 
     /// Tell all peers now that this node is there.
-    pub async fn announce(&self) {
-        self.command(Command::Announce).await;
+    pub fn announce(&self) {
+        self.command(Command::Announce);
     }
 
     /// Fragments sent again since the start.
@@ -155,9 +161,9 @@ impl Endpoint {
         self.resent.load(Ordering::Relaxed)
     }
 
-    async fn command(&self, command: Command) {
+    fn command(&self, command: Command) {
         // The driver ends only when every handle is gone, so this cannot fail while one is in use.
-        _ = self.commands.send(command).await;
+        _ = self.commands.send(command);
     }
 }
 
@@ -170,10 +176,16 @@ struct Driver {
     resent: Arc<AtomicU64>,
     blocked: Arc<Mutex<HashSet<PeerKey>>>,
     last_reason: Option<(MessageId, String)>,
+    /// Acknowledged messages that may still be in the outbox.
+    delivered: HashMap<MessageId, Instant>,
 }
 
 impl Driver {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut inbound: mpsc::Receiver<Vec<u8>>) {
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut inbound: mpsc::Receiver<Vec<u8>>,
+    ) {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut refresh = true;
@@ -207,7 +219,10 @@ impl Driver {
                     Some(datagram) => self.receive(&datagram),
                     None => inbound_open = false,
                 },
-                _ = heartbeat.tick() => self.announce(),
+                _ = heartbeat.tick() => {
+                    self.announce();
+                    refresh = true;
+                }
                 () = sleep_until(due.into()) => {}
             }
         }
@@ -221,8 +236,12 @@ impl Driver {
         };
         match result.await {
             Ok(waiting) => {
+                let now = Instant::now();
+                self.delivered.retain(|_, at| now.saturating_duration_since(*at) < NOTING);
                 for message in waiting {
-                    self.sessions.enqueue(message);
+                    if !self.delivered.contains_key(&message.id) {
+                        self.sessions.enqueue(message);
+                    }
                 }
                 true
             }
@@ -302,7 +321,10 @@ impl Driver {
                 }
                 Output::Deliver { peer, id, kind, body } => Some(Event::Incoming { peer, id, kind, body }),
                 Output::Sent(id) => Some(Event::Sent(id)),
-                Output::Delivered(id) => Some(Event::Delivered(id)),
+                Output::Delivered(id) => {
+                    self.delivered.insert(id, Instant::now());
+                    Some(Event::Delivered(id))
+                }
                 Output::Heard(peer) => Some(Event::Heard(peer)),
                 Output::FragmentArrived(message, index, after) => {
                     Some(Event::Arrived { message, index, after })
