@@ -121,6 +121,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// The process.
     pub process: Option<Process>,
+    /// What is added to the process's environment.
+    pub environment: Vec<(String, String)>,
     options: Vec<String>,
     _temporary: Option<TempDir>,
 }
@@ -139,14 +141,17 @@ impl Node {
     /// A node with this data folder, not yet started.
     pub fn at(dir: &Path, options: &[&str]) -> Self {
         let options = options.iter().map(ToString::to_string).collect();
-        Self { dir: dir.into(), process: None, options, _temporary: None }
+        Self { dir: dir.into(), process: None, environment: Vec::new(), options, _temporary: None }
     }
 
     /// Starts the process, without waiting.
     pub fn spawn(&mut self) {
         let mut command = Command::new(fog());
-        command.args(["node", "--keychain", "off", "--data-dir"]).arg(&self.dir).args(&self.options);
-        command.env_remove("DISPLAY");
+        command.args(["node", "--data-dir"]).arg(&self.dir).args(&self.options);
+        if !self.options.iter().any(|o| o == "--keychain") {
+            command.args(["--keychain", "off"]);
+        }
+        command.env_remove("DISPLAY").envs(self.environment.iter().cloned());
         let folder = self.dir.parent().expect("a parent").to_path_buf();
         let name = self.dir.file_name().expect("a name").to_string_lossy().into_owned();
         self.process = Some(Process::start(&mut command, &folder, &name));

@@ -30,7 +30,9 @@ fn debian(need: Need) -> &'static [&'static str] {
             "libssl-dev",
             "libdbus-1-dev",
         ],
-        Need::WindowTest => &["xvfb", "xauth", "dbus-x11", "webkit2gtk-driver", "imagemagick"],
+        Need::WindowTest => {
+            &["xvfb", "xauth", "dbus-x11", "webkit2gtk-driver", "imagemagick", "gnome-keyring"]
+        }
         Need::Browser => &["chromium", "chromium-driver", "fonts-dejavu-core"],
     }
 }

@@ -36,38 +36,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     say("formatting and lints");
     execute(cargo().args(["fmt", "--all", "--check"]))?;
     let deny = ["--", "-D", "warnings"];
-    execute(
-        cargo()
-            .args([
-                "clippy",
-                "--workspace",
-                "--exclude",
-                "fog-ui",
-                "--all-targets",
-                "--features",
-                "fog-e2e/browser,fog-e2e/window",
-            ])
-            .args(deny),
-    )?;
+    execute(everything("clippy").arg("--all-targets").args(deny))?;
     let page = ["clippy", "--package", "fog-ui", "--target", "wasm32-unknown-unknown", "--target-dir"];
-    execute(cargo().args(page).arg(crate::tools::target().join("ui")).args(deny))?;
+    let page_target = crate::tools::target().join("ui");
+    execute(cargo().args(page).arg(&page_target).args(deny))?;
 
+    say("tests of the page's own parts");
     let mut sum = Sum::default();
-    say("unit tests");
-    sum.add(cargo().args(["test", "--no-fail-fast", "--package", "fog-ui", "--package", "fog-compute"]))?;
-    sum.add(cargo().args(["test", "--no-fail-fast"]))?;
-
-    say("end to end");
-    execute(cargo().args(["build", "--package", "fog-cli", "--package", "fog-compute"]))?;
-    let mut end_to_end = cargo();
-    end_to_end.args(["test", "--no-fail-fast", "--package", "fog-e2e"]);
+    sum.add(
+        cargo().args(["test", "--no-fail-fast", "--package", "fog-ui", "--target-dir"]).arg(&page_target),
+    )?;
+    say("tests of everything else, the end-to-end tests among them");
+    execute(&mut everything("build"))?;
+    let mut tests = everything("test");
+    tests.arg("--no-fail-fast");
     if !options.quick {
-        end_to_end.env("TAURI_DRIVER", setup::cargo_tool("tauri-driver", "^2")?);
-        end_to_end.args(["--features", "browser,window"]);
+        tests.env("TAURI_DRIVER", setup::cargo_tool("tauri-driver", "^2")?);
+        tests.args(["--features", "fog-e2e/browser,fog-e2e/window"]);
     }
-    sum.add(&mut end_to_end)?;
-
+    sum.add(&mut tests)?;
     finish(&sum)
+}
+
+/// Always the same packages, so that Cargo resolves the same features and builds every dependency once.
+fn everything(command: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.args([command, "--workspace", "--exclude", "fog-ui"]);
+    cargo
 }
 
 #[allow(clippy::print_stdout, reason = "the summary is the chore's result")]
