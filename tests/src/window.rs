@@ -4,21 +4,17 @@
 //!   test --HTTP--> tauri-driver --> WebKitWebDriver --> fog-compute on Xvfb
 //! ```
 //!
-//! The protocol is W3C WebDriver (<https://www.w3.org/TR/webdriver2/>): JSON over HTTP, of which a handful of
-//! calls are needed. Elements are found by their `data-testid`, which `ui/README.md` lists.
+//! What can be done in the window is in [`Page`]; this module starts and ends everything around it.
 
-use crate::{PATIENCE, Process, eventually};
-use serde_json::{Value, json};
+use crate::webdriver::{Page, system};
+use crate::{Process, eventually};
+use serde_json::json;
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use ureq::Agent;
-use ureq::http::Request;
-
-/// The key under which WebDriver names an element.
-const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// The program with the window: by `FOG_APP_BIN`, or beside the test's own.
 pub fn app() -> PathBuf {
@@ -47,13 +43,6 @@ fn tauri_driver() -> PathBuf {
         installed.display()
     );
     installed
-}
-
-/// A program of the system, or what to install.
-fn system(program: &str, package: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|p| p.join(program)).find(|p| p.exists());
-    found.unwrap_or_else(|| panic!("{program} is missing: install the system's package {package} first"))
 }
 
 /// A display, a message bus and a home folder, as a desktop has them, for this test alone.
@@ -136,15 +125,19 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// An open window.
+/// An open window. What can be done in its page is in [`Page`].
 pub struct Window {
-    /// From asking for the window to having its session.
-    pub opened_in: Duration,
-    agent: Agent,
-    /// The driver's address with the session.
-    session: String,
+    page: Page,
     data_dir: PathBuf,
     driver: Process,
+}
+
+impl Deref for Window {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        &self.page
+    }
 }
 
 impl Window {
@@ -154,135 +147,17 @@ impl Window {
         command.args(["--port", &port.to_string(), "--native-port", &native.to_string(), "--native-driver"]);
         command.arg(system("WebKitWebDriver", "webkit2gtk-driver"));
         let driver = Process::start(&mut command, desktop.folder.path(), "driver");
-        let config =
-            Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        let agent = Agent::new_with_config(config);
         let url = format!("http://127.0.0.1:{port}");
-        eventually("the window's driver", || agent.get(format!("{url}/status")).call().ok());
-        let mut window =
-            Self { opened_in: Duration::ZERO, agent, session: url, data_dir: data_dir.into(), driver };
+        eventually("the window's driver", || ureq::get(format!("{url}/status")).call().ok());
         let options = json!({"application": app(), "args": ["--data-dir", data_dir]});
-        let capabilities = json!({"capabilities": {"alwaysMatch": {"tauri:options": options}}});
-        let start = Instant::now();
-        let session = window.ask("POST", "/session", &capabilities);
-        let session = session.unwrap_or_else(|e| panic!("no window: {e}\n{}", window.driver.printed()));
-        window.opened_in = start.elapsed();
-        window.session += &format!("/session/{}", session["sessionId"].as_str().expect("a session"));
-        window
-    }
-
-    /// One WebDriver call; its value or its error.
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.session))
-            .header("content-type", "application/json");
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = request.body(body).expect("a request");
-        let mut response = self.agent.run(request).map_err(|e| e.to_string())?;
-        let ok = response.status().is_success();
-        let reply: Value = response.body_mut().read_json().map_err(|e| e.to_string())?;
-        if ok { Ok(reply["value"].clone()) } else { Err(reply["value"].to_string()) }
-    }
-
-    /// The elements that a CSS selector finds now.
-    fn find(&self, selector: &str) -> Vec<String> {
-        let by = json!({"using": "css selector", "value": selector});
-        let found = self.ask("POST", "/elements", &by).unwrap_or_default();
-        let ids = found.as_array().into_iter().flatten().filter_map(|e| e[ELEMENT].as_str());
-        ids.map(String::from).collect()
-    }
-
-    /// Tries an action on the last element with this mark until it works: elements may come late, or be replaced.
-    fn act<T>(&self, what: &str, mark: &str, act: impl Fn(&str) -> Result<T, String>) -> T {
-        let selector = format!("[data-testid='{mark}']");
-        let start = Instant::now();
-        loop {
-            let last = match self.find(&selector).last() {
-                Some(element) => match act(element) {
-                    Ok(value) => return value,
-                    Err(e) => e,
-                },
-                None => "there is no such element".into(),
-            };
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{what} {mark} in the window: {last}\nThe page says:\n{}",
-                self.page_text()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Waits until the last element with this mark shows this text.
-    pub fn wait_text(&self, mark: &str, text: &str) {
-        self.act(&format!("waiting for {text:?} in"), mark, |e| {
-            // The driver's own way to read text finds none in headings that cut long names short.
-            let script = json!({"script": "return arguments[0].innerText", "args": [{ELEMENT: e}]});
-            let shown = self.ask("POST", "/execute/sync", &script)?;
-            let shown = shown.as_str().unwrap_or_default();
-            if shown.contains(text) { Ok(()) } else { Err(format!("it shows {shown:?}")) }
-        });
-    }
-
-    /// Waits until the last element with this mark has an attribute with one of these values.
-    pub fn wait_attribute(&self, mark: &str, name: &str, values: &[&str]) {
-        self.act(&format!("waiting for {name} {values:?} of"), mark, |e| {
-            let value = self.ask("GET", &format!("/element/{e}/attribute/{name}"), &Value::Null)?;
-            if values.contains(&value.as_str().unwrap_or_default()) {
-                Ok(())
-            } else {
-                Err(format!("{name} is {value}"))
-            }
-        });
-    }
-
-    /// Waits for an element.
-    pub fn wait(&self, mark: &str) {
-        self.act("waiting for", mark, |_| Ok(()));
-    }
-
-    /// How many elements with this mark there are now.
-    pub fn count(&self, mark: &str) -> usize {
-        self.find(&format!("[data-testid='{mark}']")).len()
-    }
-
-    /// Clicks, as soon as the element takes a click.
-    pub fn click(&self, mark: &str) {
-        self.act("clicking", mark, |e| {
-            let enabled = self.ask("GET", &format!("/element/{e}/enabled"), &Value::Null)?;
-            if enabled == false {
-                return Err("it is disabled".into());
-            }
-            self.ask("POST", &format!("/element/{e}/click"), &json!({})).map(|_| ())
-        });
-    }
-
-    /// Types into a field.
-    pub fn type_into(&self, mark: &str, text: &str) {
-        self.act("typing into", mark, |e| {
-            self.ask("POST", &format!("/element/{e}/value"), &json!({"text": text})).map(|_| ())
-        });
-    }
-
-    /// Runs a script in the page. It gives its result to the function that is its last argument.
-    ///
-    /// # Errors
-    /// The driver's.
-    pub fn script(&self, script: &str) -> Result<Value, String> {
-        self.ask("POST", "/execute/async", &json!({"script": script, "args": []}))
-    }
-
-    /// All that the page says.
-    pub fn page_text(&self) -> String {
-        let text = self.script("arguments[0](document.body.innerText)").unwrap_or_default();
-        text.as_str().unwrap_or_default().into()
+        let page = Page::open(&url, &json!({"tauri:options": options}))
+            .unwrap_or_else(|e| panic!("no window: {e}\n{}", driver.printed()));
+        Self { page, data_dir: data_dir.into(), driver }
     }
 
     /// Closes the window and waits until the app has ended.
-    pub fn close(&mut self) {
-        let closed = self.ask("DELETE", "", &Value::Null);
-        closed.unwrap_or_else(|e| panic!("closing the window: {e}"));
+    pub fn close(&self) {
+        self.page.close().unwrap_or_else(|e| panic!("closing the window: {e}"));
         eventually("the app to end", || self.app_processes().is_empty().then_some(()));
     }
 
@@ -307,7 +182,7 @@ impl Drop for Window {
         if std::thread::panicking() {
             eprintln!("--- the page ---\n{}", self.page_text());
         }
-        _ = self.ask("DELETE", "", &Value::Null);
+        _ = self.page.close();
         if self.driver.runs() {
             // Asked to end, it ends WebKitWebDriver too.
             terminate(&self.driver);

@@ -29,7 +29,7 @@ fn online(node: &Node) {
 fn a_person_starts_chats_and_votes_in_the_window() {
     let desktop = Desktop::start();
     let dir = desktop.path("ada");
-    let mut window = desktop.open(&dir);
+    let window = desktop.open(&dir);
     // The command line reaches the window's node.
     let ada = Node::at(&dir, &[]);
 
@@ -41,7 +41,7 @@ fn a_person_starts_chats_and_votes_in_the_window() {
     bob.fog(&["chat", "add", &ada.card()]);
     window.click("nav-chat");
     window.click("contact");
-    window.wait_text("thread-name", "Bob");
+    window.wait_text("asking", "Bob added you");
     window.click("accept-contact");
     let sent = bob.fog(&["chat", "send", "Ada", "Hello, window", "--wait"]);
     window.wait_text("message", "Hello, window");
@@ -94,7 +94,7 @@ fn a_person_starts_chats_and_votes_in_the_window() {
 fn a_contacts_job_runs_in_the_windows_own_sandbox() {
     let desktop = Desktop::start();
     let dir = desktop.path("ada");
-    let mut window = desktop.open(&dir);
+    let window = desktop.open(&dir);
     first_run(&window);
     let ada = Node::at(&dir, &[]);
     online(&ada);
@@ -124,7 +124,7 @@ fn a_contacts_job_runs_in_the_windows_own_sandbox() {
 #[test]
 fn the_page_can_call_the_shell_and_nothing_else() {
     let desktop = Desktop::start();
-    let mut window = desktop.open(&desktop.path("ada"));
+    let window = desktop.open(&desktop.path("ada"));
     first_run(&window);
     let call = |name: &str, args: &str| {
         let script = format!(
