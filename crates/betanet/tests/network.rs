@@ -104,3 +104,45 @@ async fn a_dead_middle_relay_is_avoided_once_reported() {
     assert!(!a.relay_health(&dead).1, "the dead relay is out of use");
     assert!(arrived > 40, "only {arrived} of 60 arrived");
 }
+
+/// The same packet twice over a real link: the second is refused, also by the relay's next process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replayed_packet_is_refused_also_after_a_restart() {
+    use betanet::link::{Frame, Role, connect};
+    use betanet::packet::{Hop, build};
+    use tokio::net::TcpStream;
+
+    let folder = tempfile::tempdir().expect("tempdir");
+    let net = TestNetwork::generate(&LAYOUT, 1_000_000).expect("generates");
+    let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
+    let (_keep, receiver) = watch::channel(consensus.clone());
+    let (keys, listen, _) = net.relays().next().expect("a relay");
+    let config =
+        || RelayConfig { keys: keys.clone(), listen, replay_file: Some(folder.path().join("replay")) };
+    let hops: Vec<Hop> = consensus.relays[..3]
+        .iter()
+        .map(|r| Hop { relay: r.id, sphinx_key: r.sphinx_key, delay: Duration::ZERO })
+        .collect();
+    let packet = build(b"once", &hops, &[1; 32]).expect("builds");
+    let send = async |times: usize| {
+        let stream = TcpStream::connect(listen).await.expect("connects");
+        let me = StaticSecret::random();
+        let (_reader, mut writer) = connect(stream, &me, &keys.id(), Role::Sender).await.expect("links");
+        for _ in 0..times {
+            writer.write(&Frame::Packet(packet.clone())).await.expect("writes");
+        }
+        writer.flush().await.expect("flushes");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+
+    let relay = Relay::start(config(), receiver.clone()).await.expect("starts");
+    send(3).await;
+    let counters = relay.counters();
+    assert_eq!((counters.forwarded, counters.replays), (1, 2));
+    relay.shutdown().await;
+
+    let relay = Relay::start(config(), receiver).await.expect("starts again");
+    send(1).await;
+    let counters = relay.counters();
+    assert_eq!((counters.forwarded, counters.replays), (0, 1));
+}

@@ -7,8 +7,20 @@ use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_sync};
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
+/// The best of five runs, as for the sandbox.
+pub(super) fn best(wasm: &[u8], input: &[u8]) -> Result<(Vec<u8>, Duration)> {
+    let mut best = run(wasm, input)?;
+    for _ in 1..5 {
+        let next = run(wasm, input)?;
+        if next.1 < best.1 {
+            best = next;
+        }
+    }
+    Ok(best)
+}
+
 /// Compiles and runs a WASI module; gives its output and how long compiling and running took.
-pub(super) fn run(wasm: &[u8], input: &[u8]) -> Result<(Vec<u8>, Duration)> {
+fn run(wasm: &[u8], input: &[u8]) -> Result<(Vec<u8>, Duration)> {
     let start = Instant::now();
     let engine = Engine::default();
     let module = Module::new(&engine, wasm).map_err(|e| anyhow!("{e}"))?;
