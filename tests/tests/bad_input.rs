@@ -77,15 +77,9 @@ fn a_port_in_use_is_named_and_the_test_network_waits_for_its_ports() {
     });
 }
 
-/// The address of one of the node's own relays, by the API that the page uses.
+/// The address of one of the node's own relays.
 fn relay_address(node: &Node) -> String {
-    let access: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(node.dir.join("api.json")).unwrap()).unwrap();
-    let mut reply = ureq::post(format!("{}/api/command", access["url"].as_str().unwrap()))
-        .header("authorization", format!("Bearer {}", access["token"].as_str().unwrap()))
-        .send_json(serde_json::json!({"command": "get_network"}))
-        .unwrap();
-    let view: serde_json::Value = reply.body_mut().read_json().unwrap();
+    let view = post(node, &serde_json::json!({"command": "get_network"}));
     view["networks"][0]["relays"][0]["address"].as_str().unwrap().into()
 }
 
@@ -115,6 +109,73 @@ fn damaged_files_stop_the_start_with_advice_and_are_left_alone() {
     let printed = process.printed();
     assert!(printed.contains("fog.db cannot be used") && printed.contains("backup"), "{printed}");
     assert_eq!(std::fs::read(&database).unwrap(), vec![0xa5; 16384]);
+
+    // The advice works: without the file the node begins anew, and is the same person.
+    std::fs::rename(&database, a.dir.join("fog.away")).unwrap();
+    a.start();
+    assert_eq!(a.fog(&["chat", "contacts"]).as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_first_run_that_fails_can_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let mut node = Node::at(&dir, &["--consensus", "/nonexistent/consensus", "--name", "Ada"]);
+    node.spawn();
+    let process = node.process.as_mut().unwrap();
+    assert_eq!(process.wait(), Some(1));
+    assert!(process.printed().contains("/nonexistent/consensus"), "{}", process.printed());
+    let mut node = Node::at(&dir, &["--name", "Ada"]);
+    node.start();
+    node.kill();
+    // Another network's consensus is not ignored silently.
+    let net = Mixnet::start();
+    let mut other = Node::at(&dir, &["--consensus", net.consensus.to_str().unwrap()]);
+    other.spawn();
+    let process = other.process.as_mut().unwrap();
+    assert_eq!(process.wait(), Some(1));
+    assert!(process.printed().contains("another network"), "{}", process.printed());
+}
+
+#[test]
+fn cards_given_in_both_directions_lead_into_one_network() {
+    let a = Node::new("Ada", &["--mean-delay-ms", "5"]);
+    let b = Node::new("Bob", &["--mean-delay-ms", "5"]);
+    let (card_a, card_b) = (a.card(), b.card());
+    b.fog(&["chat", "add", &card_a]);
+    eventually("Ada to know", || (!a.contacts().is_empty()).then_some(()));
+    a.fog(&["chat", "add", &card_b]);
+    a.fog(&["chat", "send", "Bob", "hello", "--wait"]);
+    // Bob's membership travels by itself; a proposal counts those whom its proposer knows as members.
+    let id = eventually("Bob to be a member", || {
+        let proposal = a.fog(&["dao", "propose", "Together"]);
+        let both = proposal["tally"]["total"] == "20000000000000000000000";
+        both.then(|| proposal["id"].as_str().unwrap().to_string())
+    });
+    eventually("the proposal", || {
+        b.fog(&["dao", "list"]).as_array()?.iter().any(|p| p["id"] == id).then_some(())
+    });
+    // A new name reaches the contact, the votes and the journal.
+    let renamed = post(&b, &serde_json::json!({"command": "get_settings"}));
+    let mut settings = renamed;
+    settings["name"] = "Robert".into();
+    post(&b, &serde_json::json!({"command": "set_settings", "settings": settings}));
+    eventually("the new name", || a.contacts().iter().any(|c| c["name"] == "Robert").then_some(()));
+    b.fog(&["dao", "vote", &id, "yes"]);
+    eventually("the vote under the new name", || {
+        a.fog(&["dao", "list", &id])["votes"].as_array()?.iter().any(|v| v["name"] == "Robert").then_some(())
+    });
+}
+
+/// A command by the API that the page uses.
+fn post(node: &Node, command: &serde_json::Value) -> serde_json::Value {
+    let access: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(node.dir.join("api.json")).unwrap()).unwrap();
+    let mut reply = ureq::post(format!("{}/api/command", access["url"].as_str().unwrap()))
+        .header("authorization", format!("Bearer {}", access["token"].as_str().unwrap()))
+        .send_json(command)
+        .unwrap();
+    reply.body_mut().read_json().unwrap()
 }
 
 #[test]

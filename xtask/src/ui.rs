@@ -57,12 +57,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     bind(&wasm, &fresh, options.dev)?;
     let module = fresh.join("fog_ui_bg.wasm");
     let before = size(&module)?;
-    if !options.dev {
-        shrink(&module)?;
-    }
+    let shrunk = !options.dev && shrink(&module)?;
     let after = size(&module)?;
     say(format_args!("wasm: {} KB, after wasm-opt {} KB", before / 1000, after / 1000));
-    if !options.dev && after > MAX_WASM {
+    if shrunk && after > MAX_WASM {
         bail!("the page's wasm has {after} bytes; at most {MAX_WASM} are allowed");
     }
     copy_static(&root.join("ui"), &fresh)?;
@@ -124,12 +122,13 @@ fn bind(wasm: &Path, out: &Path, dev: bool) -> Result<()> {
 }
 
 /// Runs wasm-opt over the module, in place.
-fn shrink(module: &Path) -> Result<()> {
+fn shrink(module: &Path) -> Result<bool> {
     let Some(mut wasm_opt) = tools::wasm_opt()? else {
         say("no npm to fetch wasm-opt with: the page stays larger than it need be");
-        return Ok(());
+        return Ok(false);
     };
-    tools::run(wasm_opt.arg("-Oz").args(WASM_FEATURES).arg(module).arg("-o").arg(module))
+    tools::run(wasm_opt.arg("-Oz").args(WASM_FEATURES).arg(module).arg("-o").arg(module))?;
+    Ok(true)
 }
 
 /// Joins the style sheets and copies what needs no work.

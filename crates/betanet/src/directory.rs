@@ -135,6 +135,11 @@ impl SignedConsensus {
         Ok(doc)
     }
 
+    /// The document as it stands, unverified: for what one has stored oneself.
+    pub fn unverified(&self) -> &Consensus {
+        &self.document
+    }
+
     /// The network's id, unverified.
     pub fn network(&self) -> Key {
         self.document.network

@@ -202,7 +202,11 @@ impl Shared {
         }
         let read = async {
             loop {
-                match reader.read().await? {
+                let frame = reader.read().await?;
+                if let (Some(key), Frame::Ping | Frame::Received(_)) = (&mailbox, &frame) {
+                    self.mix.lock().mailboxes().touch(key, Instant::now());
+                }
+                match frame {
                     Frame::Packet(packet) => self.take(&packet),
                     Frame::Ping => _ = replies.try_send(Frame::Pong),
                     Frame::Received(number) => {

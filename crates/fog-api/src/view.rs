@@ -76,7 +76,7 @@ pub struct Overview {
     pub jobs_done: u32,
     /// What I can spend.
     pub balance: Amount,
-    /// Earned in the last 24 hours.
+    /// Earned since midnight UTC.
     pub earned_today: Amount,
     /// Proposals on which I can vote and have not.
     pub open_votes: u32,

@@ -67,3 +67,8 @@ pub(crate) fn words<T: Serialize>(value: &T) -> String {
         _ => "?".into(),
     }
 }
+
+/// Control characters of a stranger's text must not steer the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}

@@ -217,7 +217,8 @@ impl Engine {
         }
         let id = job.id();
         match job.role {
-            Role::Submitter if job.phase == Phase::Delivering => {
+            // The other side may have paid already: then both ledgers must say so.
+            _ if job.phase == Phase::Delivering => {
                 Err(EngineError::Refused("the job is done; its result is on the way".into()))
             }
             Role::Submitter => {

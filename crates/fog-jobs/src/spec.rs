@@ -211,6 +211,9 @@ impl JobSpec {
         if self.name.len() > MAX_NAME_BYTES {
             return Err(invalid(format!("the job's name is longer than {MAX_NAME_BYTES} bytes")));
         }
+        if self.name.chars().any(char::is_control) {
+            return Err(invalid("the job's name has control characters".into()));
+        }
         self.module.validate()?;
         if self.module.size == 0 {
             return Err(invalid("the module is empty".into()));

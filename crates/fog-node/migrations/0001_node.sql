@@ -15,6 +15,12 @@ CREATE TABLE node_networks (
 
 CREATE UNIQUE INDEX node_networks_primary ON node_networks (is_primary) WHERE is_primary = 1;
 
+-- Countersigned receipts of the primary network, for members who come later.
+CREATE TABLE node_settlements (
+    job  BLOB PRIMARY KEY CHECK (length(job) = 16),
+    body BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE node_contacts (
     id           BLOB PRIMARY KEY CHECK (length(id) = 32),
     seal_key     BLOB NOT NULL UNIQUE CHECK (length(seal_key) = 32),
@@ -23,6 +29,7 @@ CREATE TABLE node_contacts (
     network      BLOB NOT NULL,
     home         BLOB NOT NULL,
     mailbox      BLOB NOT NULL,
+    card_ms      INTEGER NOT NULL,
     last_seen_ms INTEGER,
     created_ms   INTEGER NOT NULL
 ) STRICT;

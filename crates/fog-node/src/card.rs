@@ -31,6 +31,8 @@ pub(crate) struct Card {
     network: Key,
     home: Key,
     mailbox: Key,
+    /// When what it says was last changed, Unix milliseconds: an older card does not replace a newer one.
+    pub(crate) issued_ms: i64,
     /// The network's consensus, for networks that no directory publishes.
     pub(crate) consensus: Option<SignedConsensus>,
 }
@@ -51,10 +53,20 @@ impl Card {
         me: &Identity,
         name: &str,
         address: MixAddress,
+        issued_ms: i64,
         consensus: Option<SignedConsensus>,
     ) -> Self {
         let MixAddress { network, home, mailbox } = address;
-        Self { id: me.id(), seal_key: me.seal_key(), name: name.into(), network, home, mailbox, consensus }
+        Self {
+            id: me.id(),
+            seal_key: me.seal_key(),
+            name: name.into(),
+            network,
+            home,
+            mailbox,
+            issued_ms,
+            consensus,
+        }
     }
 
     pub(crate) fn address(&self) -> MixAddress {
@@ -119,7 +131,7 @@ mod tests {
         let me = Identity::generate();
         let consensus = TestNetwork::generate(&LAYOUT, 1000).expect("generates").consensus();
         let address = MixAddress { network: consensus.network(), home: [2; 32], mailbox: [3; 32] };
-        let card = Card::new(&me, "Ada", address, Some(consensus));
+        let card = Card::new(&me, "Ada", address, 1, Some(consensus));
         (me, card)
     }
 

@@ -99,6 +99,7 @@ pub(crate) async fn send(core: &Arc<Core>, peer: &str, text: String) -> Result<M
                 .await
                 .map_err(database)?;
             contact.state = ContactState::Accepted;
+            crate::records::introduce(&mut work, &contact).await?;
         }
     }
     let now = work.now_ms;

@@ -15,11 +15,11 @@ use fog_api::{
 use fog_jobs::engine::EngineConfig;
 use fog_jobs::sandbox::RunError;
 use fog_jobs::{
-    Action, BlobError, BlobStore, Engine, EngineError, Job, JobId, JobMessage, NewJob, Role, RunHandle,
+    Action, BlobError, BlobStore, Caps, Engine, EngineError, Job, JobId, JobMessage, NewJob, Role, RunHandle,
     RunOutcome, RunPlan, Sandbox,
 };
 use fog_p2p::MessageId;
-use fog_p2p::outbox::Priority;
+use fog_p2p::outbox::{self, Priority};
 use fog_tokenomics::ledger;
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -34,6 +34,8 @@ const LISTED: u32 = 200;
 /// Jobs that run at once. One keeps the device's owner undisturbed and the figures honest.
 const SLOTS: usize = 1;
 const PREVIEW: u64 = 4096;
+/// Chunks that wait for one person: 16 MiB. More are asked for again once these have arrived.
+const MAX_QUEUED_CHUNKS: i64 = 64;
 const MIB: u64 = 1024 * 1024;
 
 /// The running part of the jobs.
@@ -73,6 +75,13 @@ impl Compute {
 
     pub(crate) fn running(&self) -> usize {
         self.running.lock().len()
+    }
+
+    /// The owner's memory cap, for jobs to come.
+    pub(crate) fn set_memory(&self, bytes: u64) {
+        let mut caps = Caps::default();
+        caps.limits.memory_bytes = caps.limits.memory_bytes.min(bytes);
+        self.engine.set_caps(caps);
     }
 
     /// The harvester's share of the machine, in shares of one core for each job.
@@ -118,6 +127,14 @@ async fn perform(work: &mut Work, actions: Vec<Action>) -> Result<Vec<RunPlan>> 
                     JobMessage::Chunk { .. } => Priority::Bulk,
                     _ => Priority::Normal,
                 };
+                if priority == Priority::Bulk {
+                    // Whoever asks for the same data again and again does not fill this disk with it.
+                    let queued =
+                        outbox::queued(work.conn(), &contact.seal_key, priority).await.map_err(database)?;
+                    if queued >= MAX_QUEUED_CHUNKS {
+                        continue;
+                    }
+                }
                 let body = message.encode().map_err(internal)?;
                 work.send(contact.seal_key, wire::JOB, priority, body).await?;
             }
@@ -131,6 +148,8 @@ async fn perform(work: &mut Work, actions: Vec<Action>) -> Result<Vec<RunPlan>> 
                     .await
                     .map_err(api)?;
                 money = true;
+                let bytes = settlement.encode().map_err(internal)?;
+                records::keep_settlement(work, &job, &bytes).await?;
                 // The worker hears it by the job's own messages; the submitter tells the others.
                 if receipt.submitter == core.id
                     && let Some(worker) = contacts::by_id(work.conn(), &receipt.worker).await?
@@ -354,15 +373,17 @@ pub(crate) async fn get(core: &Core, id: &str) -> Result<JobView> {
     load(&mut conn, core, &job_id(id)?).await
 }
 
-/// Who runs a job when its sender does not say: the accepted contact of the primary network heard last.
-async fn choose_worker(conn: &mut SqliteConnection) -> Result<Stored> {
-    let primary = crate::network::primary(conn).await?;
-    contacts::all(conn)
-        .await?
-        .into_iter()
-        .filter(|c| c.state == ContactState::Accepted && c.address.network == primary)
-        .max_by_key(|c| c.last_seen_ms)
-        .ok_or_else(|| refused("There is nobody to run it: add a contact first, and accept them."))
+/// Who runs a job when its sender does not say: the accepted contact of the same ledger heard last.
+async fn choose_worker(work: &mut Work) -> Result<Stored> {
+    let mut best: Option<Stored> = None;
+    for contact in contacts::all(work.conn()).await? {
+        let better = best.as_ref().is_none_or(|b| contact.last_seen_ms > b.last_seen_ms);
+        if better && contact.state == ContactState::Accepted && records::shares_ledger(work, &contact).await?
+        {
+            best = Some(contact);
+        }
+    }
+    best.ok_or_else(|| refused("There is nobody to run it: add a contact first, and accept them."))
 }
 
 pub(crate) async fn submit(core: &Arc<Core>, new: SubmitJob) -> Result<JobView> {
@@ -385,12 +406,12 @@ pub(crate) async fn submit(core: &Arc<Core>, new: SubmitJob) -> Result<JobView> 
     let mut work = Work::begin(core).await?;
     let worker = match &new.to {
         Some(peer) => contacts::named(work.conn(), peer).await?,
-        None => choose_worker(work.conn()).await?,
+        None => choose_worker(&mut work).await?,
     };
     if worker.state == ContactState::Blocked {
         return Err(refused("You have blocked this person."));
     }
-    if worker.address.network != crate::network::primary(work.conn()).await? {
+    if !records::shares_ledger(&mut work, &worker).await? {
         return Err(refused(
             "This contact is in another network, with another ledger: jobs go to members of your own.",
         ));

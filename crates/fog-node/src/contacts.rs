@@ -14,6 +14,7 @@ use fog_p2p::outbox::Priority;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// People who added me and whom I have not answered. More are not let in.
 const MAX_ASKING: i64 = 256;
@@ -139,10 +140,11 @@ pub(crate) async fn list(core: &Core) -> Result<Vec<Contact>> {
 async fn put(work: &mut Work, card: &Card, state: ContactState) -> Result<Stored> {
     let address = card.address();
     sqlx::query(
-        "INSERT INTO node_contacts (id, seal_key, name, state, network, home, mailbox, created_ms) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, seal_key = excluded.seal_key, state = excluded.state, \
-         network = excluded.network, home = excluded.home, mailbox = excluded.mailbox",
+        "INSERT INTO node_contacts (id, seal_key, name, state, network, home, mailbox, card_ms, created_ms) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, seal_key = excluded.seal_key, \
+         network = excluded.network, home = excluded.home, mailbox = excluded.mailbox, card_ms = excluded.card_ms \
+         WHERE excluded.card_ms >= node_contacts.card_ms",
     )
     .bind(card.id.as_slice())
     .bind(card.seal_key.as_slice())
@@ -151,6 +153,7 @@ async fn put(work: &mut Work, card: &Card, state: ContactState) -> Result<Stored
     .bind(address.network.as_slice())
     .bind(address.home.as_slice())
     .bind(address.mailbox.as_slice())
+    .bind(card.issued_ms)
     .bind(work.now_ms)
     .execute(work.conn())
     .await
@@ -160,37 +163,56 @@ async fn put(work: &mut Work, card: &Card, state: ContactState) -> Result<Stored
         }
         _ => database(e),
     })?;
+    write_state(work, &card.id, state).await?;
     by_id(work.conn(), &card.id).await?.ok_or_else(|| not_found("The contact is gone."))
+}
+
+async fn write_state(work: &mut Work, id: &Key, state: ContactState) -> Result<()> {
+    sqlx::query("UPDATE node_contacts SET state = ? WHERE id = ?")
+        .bind(state_text(state))
+        .bind(id.as_slice())
+        .execute(work.conn())
+        .await
+        .map_err(database)?;
+    Ok(())
 }
 
 /// My card for the network over which somebody is reached (none: the primary one).
 pub(crate) fn my_card(core: &Core, network: Option<&Key>) -> Result<Card> {
+    let name = core.settings.read().name.clone();
+    card_as(core, network, &name, core.card_ms.load(Ordering::Relaxed))
+}
+
+fn card_as(core: &Core, network: Option<&Key>, name: &str, issued_ms: i64) -> Result<Card> {
     let (address, consensus) = core.network.my_address(&core.me, network)?;
-    Ok(Card::new(&core.me, &core.settings.read().name, address, consensus))
+    Ok(Card::new(&core.me, name, address, issued_ms, consensus))
 }
 
 pub(crate) fn card_view(core: &Core) -> Result<CardView> {
     let card = my_card(core, None)?;
     let text = card.to_text(&core.me);
-    let code = qrcode::QrCode::with_error_correction_level(&text, qrcode::EcLevel::L)
-        .map_err(|_| refused("The card is too long for a QR code; use its text."))?;
-    let qr_svg =
-        code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(320, 320).quiet_zone(true).build();
+    // A large network's card is too long for a QR code; then there is the text alone.
+    let qr_svg = qrcode::QrCode::with_error_correction_level(&text, qrcode::EcLevel::L).map_or_else(
+        |_| String::new(),
+        |code| {
+            code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(320, 320).quiet_zone(true).build()
+        },
+    );
     Ok(CardView { text, qr_svg, test_network: core.network.is_test(&card.address().network) })
 }
 
-async fn send_card(work: &mut Work, to: &Stored) -> Result<()> {
-    let card = my_card(&work.core, Some(&to.address.network))?;
+async fn send_card(work: &mut Work, to: &Stored, card: &Card) -> Result<()> {
     let text = card.to_text(&work.core.me);
     work.send(to.seal_key, wire::HELLO, Priority::High, text.into_bytes()).await?;
     Ok(())
 }
 
-/// My name or home changed: whoever has my card gets the new one.
-pub(crate) async fn send_card_to_all(work: &mut Work) -> Result<()> {
+/// My name changes: whoever has my card gets the new one.
+pub(crate) async fn send_card_to_all(work: &mut Work, name: &str, issued_ms: i64) -> Result<()> {
     for contact in all(work.conn()).await? {
         if contact.state == ContactState::Accepted {
-            send_card(work, &contact).await?;
+            let card = card_as(&work.core, Some(&contact.address.network), name, issued_ms)?;
+            send_card(work, &contact, &card).await?;
         }
     }
     Ok(())
@@ -202,11 +224,33 @@ pub(crate) async fn add(core: &Arc<Core>, text: &str) -> Result<Contact> {
     if card.id == core.id {
         return Err(bad_input("This is your own card. Give it to others, and add theirs here."));
     }
+    let network = card.address().network;
+    let member = core.network.is_member(&network);
+    let added = add_card(core, &card).await;
+    if added.is_err() && !member {
+        core.network.forget(&network);
+    }
+    added
+}
+
+async fn add_card(core: &Arc<Core>, card: &Card) -> Result<Contact> {
     let mut work = Work::begin(core).await?;
-    network::join(&mut work, &card).await?;
-    let contact = put(&mut work, &card, ContactState::Accepted).await?;
+    let primary = network::primary(work.conn()).await?;
+    let known = by_id(work.conn(), &card.id).await?;
+    let contact = match known {
+        // We share a ledger already. Their card may be from before they joined it; it must not lead away again.
+        Some(known) if known.address.network == primary && card.address().network != primary => {
+            write_state(&mut work, &card.id, ContactState::Accepted).await?;
+            Stored { state: ContactState::Accepted, ..known }
+        }
+        _ => {
+            network::join(&mut work, card).await?;
+            put(&mut work, card, ContactState::Accepted).await?
+        }
+    };
     work.after(After::SetPeer(contact.seal_key, contact.address.to_address()));
-    send_card(&mut work, &contact).await?;
+    let mine = my_card(core, Some(&contact.address.network))?;
+    send_card(&mut work, &contact, &mine).await?;
     records::introduce(&mut work, &contact).await?;
     let view = emit(&mut work, &contact).await?;
     work.commit().await?;
@@ -219,12 +263,10 @@ pub(crate) async fn set_state(core: &Arc<Core>, peer: &str, state: ContactState)
     }
     let mut work = Work::begin(core).await?;
     let mut contact = named(work.conn(), peer).await?;
-    sqlx::query("UPDATE node_contacts SET state = ? WHERE id = ?")
-        .bind(state_text(state))
-        .bind(contact.id.as_slice())
-        .execute(work.conn())
-        .await
-        .map_err(database)?;
+    write_state(&mut work, &contact.id, state).await?;
+    if state == ContactState::Accepted && contact.state == ContactState::Asking {
+        records::introduce(&mut work, &contact).await?;
+    }
     contact.state = state;
     work.after(match state {
         ContactState::Blocked => After::Block(contact.seal_key),
@@ -235,6 +277,11 @@ pub(crate) async fn set_state(core: &Arc<Core>, peer: &str, state: ContactState)
     Ok(view)
 }
 
+/// It may be possible later: the sender keeps it and sends it again.
+fn later(why: &str) -> ApiError {
+    ApiError::new(ErrorKind::Unavailable, why)
+}
+
 /// Somebody's card came: a new person asks, or a contact has a new name or home.
 pub(crate) async fn hello(work: &mut Work, sender: &Key, body: &[u8]) -> Result<()> {
     let text = std::str::from_utf8(body).map_err(|_| bad_input("a card that is not text"))?;
@@ -243,7 +290,7 @@ pub(crate) async fn hello(work: &mut Work, sender: &Key, body: &[u8]) -> Result<
         return Err(bad_input("a card that is not its sender's"));
     }
     if !work.core.network.is_member(&card.address().network) {
-        return Err(refused("a card for a network that this node is not in"));
+        return Err(later("a card for a network that this node is not in"));
     }
     let known = by_id(work.conn(), &card.id).await?;
     let state = match &known {
@@ -254,7 +301,7 @@ pub(crate) async fn hello(work: &mut Work, sender: &Key, body: &[u8]) -> Result<
                 .await
                 .map_err(database)?;
             if asking >= MAX_ASKING {
-                return Err(refused("too many people are asking already"));
+                return Err(later("too many people are asking already"));
             }
             ContactState::Asking
         }
@@ -262,10 +309,19 @@ pub(crate) async fn hello(work: &mut Work, sender: &Key, body: &[u8]) -> Result<
     if state == ContactState::Blocked {
         return Err(refused("a blocked person's card"));
     }
+    // This message proves that the key is theirs. A contact who claims the same key made it up: their card was
+    // signed by them, but not by the key's owner.
+    sqlx::query("UPDATE node_contacts SET seal_key = randomblob(32), state = 'blocked' WHERE seal_key = ? AND id != ?")
+        .bind(card.seal_key.as_slice())
+        .bind(card.id.as_slice())
+        .execute(work.conn())
+        .await
+        .map_err(database)?;
     let contact = put(work, &card, state).await?;
     work.after(After::SetPeer(contact.seal_key, contact.address.to_address()));
     if known.is_none() {
-        records::introduce(work, &contact).await?;
+        // The rest follows when they are accepted: a stranger's card must not set off a flood.
+        records::introduce_me(work, &contact).await?;
     }
     emit(work, &contact).await?;
     Ok(())

@@ -23,6 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use sqlx::SqlitePool;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -45,25 +46,27 @@ pub(crate) struct Core {
     /// Why messages wait, while they wait.
     pub(crate) reasons: Mutex<HashMap<MessageId, String>>,
     pub(crate) settings: RwLock<Settings>,
+    /// When what my card says was last changed.
+    pub(crate) card_ms: AtomicI64,
     pub(crate) started: Instant,
     pub(crate) cancel: CancellationToken,
     vault: Mutex<(Vault, Secrets)>,
 }
 
 impl Core {
-    /// Starts everything. `name` is for a new data folder.
+    /// Starts everything.
     pub(crate) async fn start(
         config: NodeConfig,
         pool: SqlitePool,
         bus: Arc<Bus>,
         vault: Vault,
         mut secrets: Secrets,
-        name: &str,
     ) -> Result<Arc<Self>, NodeError> {
         let me = secrets.identity.clone();
         let mut conn = pool.acquire().await?;
-        let settings = settings::load(&mut conn, name, config.mean_delay_ms).await?;
+        let settings = settings::load(&mut conn, &secrets.name, config.mean_delay_ms).await?;
         settings::save(&mut conn, &settings).await?;
+        let card_ms = settings::card_ms(&mut conn).await?;
         first_network(&mut conn, &config, &vault, &mut secrets).await?;
         drop(conn);
 
@@ -87,6 +90,7 @@ impl Core {
             paths: Paths::default(),
             reasons: Mutex::default(),
             settings: RwLock::new(settings),
+            card_ms: AtomicI64::new(card_ms),
             started: Instant::now(),
             cancel: CancellationToken::new(),
             vault: Mutex::new((vault, secrets)),
@@ -141,6 +145,16 @@ impl Core {
         }
     }
 
+    /// Keeps the name beside the secrets, too.
+    pub(crate) fn keep_name(&self, name: &str) {
+        let mut guard = self.vault.lock();
+        let (vault, secrets) = &mut *guard;
+        secrets.name = name.into();
+        if let Err(e) = vault.save(secrets) {
+            tracing::warn!("the new name is not kept beside the secrets: {e}");
+        }
+    }
+
     /// Seals the secrets with a passphrase. False: the present one is wrong.
     pub(crate) fn set_passphrase(&self, current: Option<&str>, new: &str) -> Result<bool, NodeError> {
         let mut guard = self.vault.lock();
@@ -167,11 +181,20 @@ async fn first_network(
     vault: &Vault,
     secrets: &mut Secrets,
 ) -> Result<(), NodeError> {
+    let configured = config.consensus.as_ref().map(|path| network::read_consensus(path)).transpose()?;
     if network::count(conn).await? > 0 {
-        return Ok(());
+        let Some(signed) = configured else { return Ok(()) };
+        if network::renew(conn, &signed).await? {
+            return Ok(());
+        }
+        return Err(NodeError::Consensus {
+            path: config.consensus.clone().unwrap_or_default(),
+            reason: "this data folder belongs to another network. Choose another data folder for this one"
+                .into(),
+        });
     }
-    if let Some(path) = &config.consensus {
-        return Ok(network::first(conn, &network::read_consensus(path)?, false).await?);
+    if let Some(signed) = configured {
+        return Ok(network::first(conn, &signed, false).await?);
     }
     if secrets.test_network.is_none() {
         let now = crate::time::now_ms().unsigned_abs() / 1000;

@@ -6,7 +6,7 @@ use crate::identity::{hex, unhex};
 use crate::records::{self, api};
 use crate::time::{now_ms, seconds};
 use crate::wallet;
-use crate::work::Work;
+use crate::work::{After, Work};
 use fog_api::{Amount, EventBody, ProposalKind, ProposalState, ProposalView, Tally, VoteChoice, VoteView};
 use fog_tokenomics::governance::{self as dao, StoredProposal};
 use fog_tokenomics::{Choice, ProposalId, Record, State};
@@ -119,10 +119,13 @@ async fn load(conn: &mut SqliteConnection, me: &[u8; 32], id: &ProposalId) -> Re
 }
 
 /// Tells the page how a proposal stands. A vote that waits for its proposal changes nothing to see yet.
-pub(crate) async fn emit(work: &mut Work, id: &ProposalId) -> Result<()> {
+pub(crate) async fn emit(work: &mut Work, id: &ProposalId, new: bool) -> Result<()> {
     let me = work.core.id;
     if let Some(stored) = dao::get(work.conn(), id).await.map_err(api)? {
         let view = view(work.conn(), &me, &stored).await?;
+        if new {
+            work.after(After::AnnounceEnd(view.clone()));
+        }
         work.emit(EventBody::Proposal(view));
     }
     Ok(())
@@ -143,7 +146,6 @@ pub(crate) async fn create(
     records::publish(&mut work, &Record::Proposal(signed)).await?;
     let view = load(work.conn(), &core.id, &id).await?;
     work.commit().await?;
-    announce_end(core, &view);
     Ok(view)
 }
 

@@ -179,6 +179,9 @@ pub(crate) async fn run(core: Arc<Core>) {
         match decision {
             Ok(decision) => {
                 let share = if decision.allowed { decision.cpu_share } else { 0.0 };
+                if decision.allowed {
+                    core.compute.set_memory(decision.memory_bytes);
+                }
                 core.compute.set_share(share, core.harvest.gate().cpus);
                 if decision.allowed {
                     core.compute.look();

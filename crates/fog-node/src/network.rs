@@ -32,6 +32,7 @@ use x25519_dalek::PublicKey;
 /// A port that is in use now may be free again later.
 const RETRY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const PRUNE_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 struct Member {
     signed: SignedConsensus,
@@ -99,6 +100,26 @@ pub(crate) async fn first(conn: &mut SqliteConnection, signed: &SignedConsensus,
     insert(conn, signed, &draw_home(document)?, own, true).await
 }
 
+/// Takes a newer consensus of a network that this node is in. False: the node is not in it.
+pub(crate) async fn renew(conn: &mut SqliteConnection, signed: &SignedConsensus) -> Result<bool> {
+    let stored: Option<Vec<u8>> = sqlx::query_scalar("SELECT consensus FROM node_networks WHERE id = ?")
+        .bind(signed.network().as_slice())
+        .fetch_optional(&mut *conn)
+        .await
+        .map_err(database)?;
+    let Some(stored) = stored else { return Ok(false) };
+    let known = SignedConsensus::from_bytes(&stored).map_or(0, |c| c.unverified().valid_after);
+    if signed.unverified().valid_after > known {
+        sqlx::query("UPDATE node_networks SET consensus = ? WHERE id = ?")
+            .bind(signed.to_bytes())
+            .bind(signed.network().as_slice())
+            .execute(conn)
+            .await
+            .map_err(database)?;
+    }
+    Ok(true)
+}
+
 pub(crate) async fn count(conn: &mut SqliteConnection) -> Result<i64> {
     sqlx::query_scalar("SELECT count(*) FROM node_networks").fetch_one(conn).await.map_err(database)
 }
@@ -117,6 +138,16 @@ pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
     let network = card.address().network;
     let core = work.core.clone();
     if core.network.is_member(&network) {
+        // A card may bring a newer consensus of a network that this node is in.
+        if let Some(signed) = card.consensus.as_ref().filter(|c| c.verify(unix()).is_ok()) {
+            let newer = core
+                .network
+                .document(&network)
+                .is_none_or(|d| d.valid_after < signed.unverified().valid_after);
+            if newer && renew(work.conn(), signed).await? {
+                work.after(After::StartNetwork(network));
+            }
+        }
         return Ok(());
     }
     let signed = card.consensus.as_ref().ok_or_else(|| {
@@ -127,12 +158,19 @@ pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
     })?;
     let document =
         signed.verify(unix()).map_err(|e| bad_input(format!("The card's network cannot be used: {e}.")))?;
+    if !document.test {
+        return Err(refused(
+            "A card can bring only a test network along; this one claims to be more. Start the node with that \
+             network's consensus (--consensus) if you trust it.",
+        ));
+    }
     let home = draw_home(document)?;
     let alone = fog_tokenomics::membership::members(work.conn()).await.map_err(records::api)?.len() <= 1;
     insert(work.conn(), signed, &home, false, alone).await?;
     core.network.remember(signed.clone(), document.clone(), home, false, false);
     if alone {
         fog_tokenomics::genesis::abandon(work.conn()).await.map_err(records::api)?;
+        sqlx::query("DELETE FROM node_settlements").execute(work.conn()).await.map_err(database)?;
         records::open_ledger(work, document).await?;
     }
     work.after(After::StartNetwork(network));
@@ -178,6 +216,11 @@ impl Network {
             }
         }
         Ok(ids)
+    }
+
+    /// A network was not joined after all.
+    pub(crate) fn forget(&self, network: &Key) {
+        self.members.write().remove(network);
     }
 
     fn problem(&self, network: &Key, problem: Option<String>) {
@@ -294,7 +337,8 @@ impl Network {
         }
         let (sender, receiver) = watch::channel(document.clone());
         let mut problem = None;
-        for (keys, listen, _) in keys.relays() {
+        let running: Vec<Key> = self.relays.lock().iter().map(Relay::id).collect();
+        for (keys, listen, _) in keys.relays().filter(|(keys, ..)| !running.contains(&keys.id())) {
             let replay_file: Option<PathBuf> =
                 Some(folder.join(format!("{}.replay", betanet::short(&keys.id()))));
             match Relay::start(RelayConfig { keys, listen, replay_file }, receiver.clone()).await {
@@ -313,6 +357,7 @@ impl Network {
     pub(crate) async fn watch(core: Arc<Core>, own_keys: Option<TestNetwork>) {
         let cancel = core.network.cancel.clone();
         let mut told = String::new();
+        let mut prune_at = tokio::time::Instant::now() + PRUNE_EVERY;
         let mut retry_at = tokio::time::Instant::now() + RETRY;
         loop {
             tokio::select! {
@@ -322,6 +367,12 @@ impl Network {
             if tokio::time::Instant::now() >= retry_at {
                 retry_at = tokio::time::Instant::now() + RETRY;
                 core.network.retry_relays(&core, own_keys.as_ref()).await;
+            }
+            if tokio::time::Instant::now() >= prune_at {
+                prune_at = tokio::time::Instant::now() + PRUNE_EVERY;
+                if let Err(e) = prune(&core).await {
+                    tracing::warn!("old message ids are not forgotten: {e}");
+                }
             }
             let view = core.network.view(&core);
             let text = serde_json::to_string(&view).unwrap_or_default();
@@ -339,14 +390,7 @@ impl Network {
             members.get(&keys.id()).filter(|m| m.own && m.problem.is_some()).map(|m| m.document.clone())
         };
         let Some(document) = document.filter(|d| !d.relays.is_empty()) else { return };
-        let running: Vec<Key> = self.relays.lock().iter().map(Relay::id).collect();
-        if running.len() < document.relays.len() {
-            let stopped = std::mem::take(&mut *self.relays.lock());
-            for relay in stopped {
-                relay.shutdown().await;
-            }
-            self.start_relays(&document, keys, &core.config.data_dir).await;
-        }
+        self.start_relays(&document, keys, &core.config.data_dir).await;
     }
 
     /// Everything for the circuits screen.
@@ -387,7 +431,7 @@ impl Network {
                 home: Some(hex(&member.home)),
                 home_connected: home_state == LinkState::Up,
                 valid_until: seconds(
-                    i64::try_from(member.document.valid_until).unwrap_or(i64::MAX / 1000) * 1000,
+                    i64::try_from(member.document.valid_until).unwrap_or(i64::MAX).saturating_mul(1000),
                 ),
             });
         }
@@ -420,6 +464,13 @@ impl Network {
             relay.shutdown().await;
         }
     }
+}
+
+async fn prune(core: &Arc<Core>) -> Result<()> {
+    let mut work = Work::begin(core).await?;
+    let now = work.now_ms;
+    fog_p2p::inbox::prune(work.conn(), now).await.map_err(database)?;
+    work.commit().await
 }
 
 fn health(member: &Member, client: Option<&Client>, home: &LinkState) -> (NetworkHealth, String) {

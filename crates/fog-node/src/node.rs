@@ -32,6 +32,8 @@ struct Inner {
     /// One at a time makes or opens the secrets.
     setup: Mutex<()>,
     blobs: BlobStore,
+    /// The secrets are sealed with a passphrase.
+    sealed: bool,
     /// Held as long as the node lives: one process a data folder.
     _lock: File,
 }
@@ -63,11 +65,12 @@ impl Node {
                 core: RwLock::default(),
                 setup: Mutex::default(),
                 blobs,
+                sealed: matches!(opened, Opened::Sealed),
                 _lock: lock,
             }),
         };
         match opened {
-            Opened::Ready(vault, secrets) => _ = node.run(vault, secrets, "").await?,
+            Opened::Ready(vault, secrets) => _ = node.run(vault, secrets).await?,
             Opened::Missing => node.refuse_orphan_database().await?,
             Opened::Sealed => {}
         }
@@ -87,15 +90,10 @@ impl Node {
         )))
     }
 
-    async fn run(
-        &self,
-        vault: Vault,
-        secrets: Secrets,
-        name: &str,
-    ) -> std::result::Result<Arc<Core>, NodeError> {
+    async fn run(&self, vault: Vault, secrets: Secrets) -> std::result::Result<Arc<Core>, NodeError> {
         let inner = &self.inner;
         let (config, pool, bus) = (inner.config.clone(), inner.pool.clone(), inner.bus.clone());
-        let core = Core::start(config, pool, bus, vault, secrets, name).await?;
+        let core = Core::start(config, pool, bus, vault, secrets).await?;
         *inner.core.write() = Some(core.clone());
         Ok(core)
     }
@@ -112,7 +110,7 @@ impl Node {
     fn phase(&self) -> Phase {
         if self.inner.core.read().is_some() {
             Phase::Ready
-        } else if self.inner.config.data_dir.join("secrets.json").exists() {
+        } else if self.inner.sealed {
             Phase::Locked
         } else {
             Phase::FirstRun
@@ -141,13 +139,19 @@ impl Node {
         if self.phase() != Phase::FirstRun {
             return Err(ApiError::new(ErrorKind::Conflict, "This node has an identity already."));
         }
-        let secrets = Secrets { identity: Identity::generate(), test_network: None };
-        let (data_dir, keychain) = (self.inner.config.data_dir.clone(), self.inner.config.keychain);
+        let (config, name) = (self.inner.config.clone(), name.to_string());
         let made = tokio::task::spawn_blocking(move || {
-            Vault::create(&data_dir, &secrets, keychain).map(|vault| (vault, secrets))
+            // An earlier attempt may have come as far as the secrets: they stay.
+            if let Opened::Ready(vault, mut secrets) = Vault::open(&config.data_dir)? {
+                secrets.name = name;
+                vault.save(&secrets)?;
+                return Ok((vault, secrets));
+            }
+            let secrets = Secrets { identity: Identity::generate(), name, test_network: None };
+            Vault::create(&config.data_dir, &secrets, config.keychain).map(|vault| (vault, secrets))
         });
         let (vault, secrets) = made.await.map_err(internal)?.map_err(unavailable)?;
-        self.run(vault, secrets, name).await.map_err(unavailable)?;
+        self.run(vault, secrets).await.map_err(unavailable)?;
         Ok(self.tell_state())
     }
 
@@ -161,7 +165,7 @@ impl Node {
         let opened = tokio::task::spawn_blocking(move || Vault::unlock(&data_dir, &passphrase));
         let opened = opened.await.map_err(internal)?.map_err(unavailable)?;
         let (vault, secrets) = opened.ok_or_else(|| crate::error::refused("The passphrase is wrong."))?;
-        self.run(vault, secrets, "").await.map_err(unavailable)?;
+        self.run(vault, secrets).await.map_err(unavailable)?;
         Ok(self.tell_state())
     }
 
@@ -245,5 +249,9 @@ fn make_private(path: &std::path::Path) -> std::io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    // A folder that was there before may be open to others.
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(())
 }

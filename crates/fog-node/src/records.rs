@@ -36,7 +36,12 @@ fn sentence(e: &fog_tokenomics::Error) -> String {
 pub(crate) async fn open_ledger(work: &mut Work, document: &Consensus) -> Result<()> {
     let genesis =
         if document.test { Genesis::test(document.network) } else { Genesis::baseline(document.network) };
-    fog_tokenomics::open(work.conn(), &genesis).await.map_err(api)?;
+    fog_tokenomics::migrate(work.conn()).await.map_err(api)?;
+    match fog_tokenomics::genesis(work.conn()).await {
+        // Once open it stays as it was opened, also while the consensus cannot be verified (a wrong clock, say).
+        Ok(known) if known.network == document.network => {}
+        _ => fog_tokenomics::open(work.conn(), &genesis).await.map_err(api)?,
+    }
     let core = work.core.clone();
     let known = fog_tokenomics::membership::members(work.conn()).await.map_err(api)?;
     if !known.iter().any(|m| m.person == core.id) {
@@ -48,14 +53,42 @@ pub(crate) async fn open_ledger(work: &mut Work, document: &Consensus) -> Result
     Ok(())
 }
 
+/// True if this contact shares my ledger: a member of it, or somebody met in its network who will be one.
+pub(crate) async fn shares_ledger(work: &mut Work, contact: &Stored) -> Result<bool> {
+    let member = fog_tokenomics::membership::member(work.conn(), &contact.id).await.map_err(api)?;
+    Ok(member.is_some() || contact.address.network == network::primary(work.conn()).await?)
+}
+
+/// Tells somebody who asks that I am a member.
+pub(crate) async fn introduce_me(work: &mut Work, contact: &Stored) -> Result<()> {
+    tell(work, contact, true).await
+}
+
 /// Tells a new contact everything that the network's members know.
 pub(crate) async fn introduce(work: &mut Work, contact: &Stored) -> Result<()> {
-    if contact.address.network != network::primary(work.conn()).await? {
+    tell(work, contact, false).await
+}
+
+async fn tell(work: &mut Work, contact: &Stored, only_me: bool) -> Result<()> {
+    if !shares_ledger(work, contact).await? {
         return Ok(());
     }
+    let me = work.core.id;
     for id in records::ids(work.conn()).await.map_err(api)? {
         if let Some(bytes) = records::load(work.conn(), &id).await.map_err(api)? {
+            if only_me && !matches!(Record::decode(&bytes), Ok(Record::Join(j)) if j.content.person == me) {
+                continue;
+            }
             work.send(contact.seal_key, wire::RECORD, Priority::Normal, bytes).await?;
+        }
+    }
+    if !only_me {
+        let settlements: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM node_settlements")
+            .fetch_all(work.conn())
+            .await
+            .map_err(database)?;
+        for body in settlements {
+            work.send(contact.seal_key, wire::SETTLEMENT, Priority::Low, body).await?;
         }
     }
     Ok(())
@@ -63,9 +96,8 @@ pub(crate) async fn introduce(work: &mut Work, contact: &Stored) -> Result<()> {
 
 /// Sends a statement to every member that this node knows, but not to where it came from.
 async fn pass_on(work: &mut Work, kind: u16, bytes: &[u8], from: Option<&Key>) -> Result<()> {
-    let primary = network::primary(work.conn()).await?;
     for contact in contacts::all(work.conn()).await? {
-        let there = contact.address.network == primary && contact.state != ContactState::Blocked;
+        let there = contact.state != ContactState::Blocked && shares_ledger(work, &contact).await?;
         if there && from != Some(&contact.seal_key) {
             work.send(contact.seal_key, kind, Priority::Normal, bytes.to_vec()).await?;
         }
@@ -81,9 +113,16 @@ async fn apply(work: &mut Work, record: &Record) -> Result<Vec<Record>> {
     }
     match applied.subject {
         Subject::Person(_) => wallet::emit(work).await?,
-        Subject::Proposal(id) => governance::emit(work, &id).await?,
+        Subject::Proposal(id) => governance::emit(work, &id, matches!(record, Record::Proposal(_))).await?,
     }
     Ok([vec![record.clone()], applied.released].concat())
+}
+
+/// My new name, for everybody's ledger.
+pub(crate) async fn publish_name(work: &mut Work, name: &str) -> Result<()> {
+    let (key, now) = (work.core.me.signing(), work.now());
+    let join = fog_tokenomics::membership::build_join(work.conn(), name, &key, now).await.map_err(api)?;
+    publish(work, &Record::Join(join)).await
 }
 
 /// A statement of mine.
@@ -105,7 +144,18 @@ pub(crate) async fn incoming(work: &mut Work, from: &Stored, body: &[u8]) -> Res
     Ok(())
 }
 
-/// A job of mine (or for somebody else, by me) was paid: everybody's ledger is to show it.
+/// Keeps a settlement for members who come later.
+pub(crate) async fn keep_settlement(work: &mut Work, job: &fog_jobs::JobId, bytes: &[u8]) -> Result<()> {
+    sqlx::query("INSERT OR IGNORE INTO node_settlements (job, body) VALUES (?, ?)")
+        .bind(job.as_slice())
+        .bind(bytes)
+        .execute(work.conn())
+        .await
+        .map_err(database)?;
+    Ok(())
+}
+
+/// A job of mine was paid: everybody's ledger is to show it.
 pub(crate) async fn publish_settlement(work: &mut Work, settlement: &Settlement, except: &Key) -> Result<()> {
     let bytes = settlement.encode().map_err(internal)?;
     pass_on(work, wire::SETTLEMENT, &bytes, Some(except)).await
@@ -118,6 +168,10 @@ pub(crate) async fn incoming_settlement(work: &mut Work, from: &Stored, body: &[
     let receipt = &settlement.receipt.receipt;
     if receipt.submitter == work.core.id || receipt.worker == work.core.id {
         return Ok(()); // mine comes by the job's own messages
+    }
+    if fog_tokenomics::membership::member(work.conn(), &receipt.submitter).await.map_err(api)?.is_none() {
+        // The payer's join is still on its way.
+        return Err(ApiError::new(ErrorKind::Unavailable, "a payment by somebody who has not joined yet"));
     }
     let now = work.now();
     let outcome = fog_tokenomics::ledger::settle_direct(
@@ -132,6 +186,7 @@ pub(crate) async fn incoming_settlement(work: &mut Work, from: &Stored, body: &[
     .await
     .map_err(api)?;
     if outcome == Outcome::New {
+        keep_settlement(work, &receipt.job, body).await?;
         pass_on(work, wire::SETTLEMENT, body, Some(&from.seal_key)).await?;
     }
     Ok(())

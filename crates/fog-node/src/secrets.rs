@@ -35,6 +35,8 @@ type VaultKey = Zeroizing<[u8; 32]>;
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Secrets {
     pub(crate) identity: Identity,
+    /// The name of the first run, in case the database has to begin anew.
+    pub(crate) name: String,
     pub(crate) test_network: Option<TestNetwork>,
 }
 
@@ -314,7 +316,7 @@ mod tests {
     use super::*;
 
     fn secrets() -> Secrets {
-        Secrets { identity: Identity::generate(), test_network: None }
+        Secrets { identity: Identity::generate(), name: "Ada".into(), test_network: None }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const KEY: &str = "settings";
+const CARD_KEY: &str = "card_ms";
 const MAX_DELAY_MS: u32 = 5000;
 
 /// Reads the settings; a new data folder has these.
@@ -21,9 +22,19 @@ pub(crate) async fn load(conn: &mut SqliteConnection, name: &str, mean_delay_ms:
             name: name.into(),
             mean_delay_ms: mean_delay_ms.min(MAX_DELAY_MS),
             read_receipts: true,
-            jobs_from_accepted_only: false,
+            jobs_from_accepted_only: true,
         }),
     }
+}
+
+/// When what my card says was last changed; now, for a new data folder.
+pub(crate) async fn card_ms(conn: &mut SqliteConnection) -> Result<i64> {
+    if let Some(text) = store::meta(conn, CARD_KEY).await.map_err(database)? {
+        return text.parse().map_err(internal);
+    }
+    let now = crate::time::now_ms();
+    store::set_meta(conn, CARD_KEY, &now.to_string()).await.map_err(database)?;
+    Ok(now)
 }
 
 pub(crate) async fn save(conn: &mut SqliteConnection, settings: &Settings) -> Result<()> {
@@ -41,13 +52,20 @@ pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings
     let renamed = core.settings.read().name != settings.name;
     let mut work = Work::begin(core).await?;
     save(work.conn(), &settings).await?;
-    *core.settings.write() = settings.clone();
     if renamed {
-        crate::contacts::send_card_to_all(&mut work).await?;
-        work.emit(EventBody::State(core.app_state()));
+        let now = work.now_ms;
+        store::set_meta(work.conn(), CARD_KEY, &now.to_string()).await.map_err(database)?;
+        crate::contacts::send_card_to_all(&mut work, &settings.name, now).await?;
+        crate::records::publish_name(&mut work, &settings.name).await?;
+        core.card_ms.store(now, std::sync::atomic::Ordering::Relaxed);
     }
     work.after(After::Wake);
     work.commit().await?;
+    *core.settings.write() = settings.clone();
+    if renamed {
+        core.keep_name(&settings.name);
+        core.bus.emit(EventBody::State(core.app_state()));
+    }
     core.road.set_mean_delay(Duration::from_millis(settings.mean_delay_ms.into()));
     Ok(settings)
 }

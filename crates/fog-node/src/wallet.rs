@@ -7,7 +7,7 @@ use crate::records::api;
 use crate::time::{now_ms, seconds};
 use crate::work::Work;
 use fog_api::{Amount, EntryView, EventBody, WalletView};
-use fog_tokenomics::ledger::{self, Account};
+use fog_tokenomics::ledger::{self, Account, EntryKind};
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 
@@ -32,7 +32,17 @@ async fn read(conn: &mut SqliteConnection, me: &[u8; 32]) -> Result<WalletView> 
     };
     let totals = ledger::totals(conn, me).await.map_err(api)?;
     let now = now_ms().unsigned_abs();
-    let entries = ledger::entries(conn, me, ENTRIES).await.map_err(api)?;
+    let mut entries = ledger::entries(conn, me, ENTRIES).await.map_err(api)?;
+    for entry in &mut entries {
+        // What a payer gets back when a job is settled is no payment.
+        if entry.credit
+            && entry.kind == EntryKind::EscrowSettle
+            && let Some(id) = entry.job
+            && ledger::job(conn, &id).await.map_err(api)?.is_some_and(|j| j.payer == *me)
+        {
+            entry.memo = "Rest of a job's escrow".into();
+        }
+    }
     Ok(WalletView {
         balance: Amount(ledger::balance(conn, me).await.map_err(api)?),
         escrow: Amount(ledger::escrow_of(conn, me).await.map_err(api)?),

@@ -273,16 +273,21 @@ async fn command(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
 
 /// The request's body as a blocking reader, without holding more than a few pieces in memory.
 struct BodyReader {
-    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    /// None marks the end: a channel that closes without it is an upload that was broken off.
+    pieces: mpsc::Receiver<io::Result<Option<Bytes>>>,
     current: Bytes,
+    ended: bool,
 }
 
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
+        while self.current.is_empty() && !self.ended {
             match self.pieces.blocking_recv() {
-                Some(piece) => self.current = piece?,
-                None => return Ok(0),
+                Some(piece) => match piece? {
+                    Some(piece) => self.current = piece,
+                    None => self.ended = true,
+                },
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
         let n = buffer.len().min(self.current.len());
@@ -298,14 +303,15 @@ async fn upload(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let mut stream = body.into_data_stream();
     let feed = async move {
         while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(io::Error::other);
+            let piece = piece.map(Some).map_err(io::Error::other);
             let broken = piece.is_err();
             if sender.send(piece).await.is_err() || broken {
                 return;
             }
         }
+        _ = sender.send(Ok(None)).await;
     };
-    let store = shared.node.upload(BodyReader { pieces, current: Bytes::new() });
+    let store = shared.node.upload(BodyReader { pieces, current: Bytes::new(), ended: false });
     let (stored, ()) = tokio::join!(store, feed);
     match stored {
         Ok(hash) => Json(hash).into_response(),

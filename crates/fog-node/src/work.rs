@@ -30,6 +30,8 @@ pub(crate) enum After {
     StartNetwork(Key),
     /// Look for jobs to start, stop these.
     Jobs,
+    /// Tell the page how this proposal ended, when it ends.
+    AnnounceEnd(fog_api::ProposalView),
     /// Stop this job's process.
     Kill(fog_jobs::JobId),
 }
@@ -101,6 +103,7 @@ impl Work {
                 After::SetPeer(peer, address) => core.endpoint.set_peer(peer, Some(address)),
                 After::Block(peer) => core.endpoint.block(peer),
                 After::StartNetwork(network) => core.network.start_later(&core, network),
+                After::AnnounceEnd(view) => crate::governance::announce_end(&core, &view),
                 After::Kill(job) => core.compute.kill(&job),
                 After::Wake => wake = true,
                 After::Jobs => jobs = true,

@@ -17,8 +17,9 @@ pub enum Datagram {
     Fragment(Fragment),
     /// What arrived.
     Acks(Vec<Ack>),
-    /// I am here now: send what waits for me.
-    Presence,
+    /// I am here: send what waits for me. With the sender's time, Unix milliseconds, because a mailbox or a
+    /// dishonest relay may hold it back.
+    Presence(u64),
 }
 
 /// A piece of a message.
@@ -75,7 +76,7 @@ impl Datagram {
                 acks.len() <= MAX_ACKS
                     && acks.iter().all(|a| a.have.len() <= usize::from(MAX_FRAGMENTS).div_ceil(8))
             }
-            Self::Presence => true,
+            Self::Presence(_) => true,
         };
         (valid && rest.is_empty()).then_some(datagram)
     }

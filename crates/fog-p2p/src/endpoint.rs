@@ -22,6 +22,10 @@ const EVENTS: usize = 256;
 /// The application takes this long at most to note that a message was delivered. If it has not by then (its disk
 /// was full, say), the message is sent and acknowledged again.
 const NOTING: Duration = Duration::from_secs(30);
+/// A peer that was not heard for this long is not told regularly that this node is there.
+const AWAY: Duration = Duration::from_secs(600);
+/// Presence that was under way for longer says nothing; clocks may differ by as much.
+const STALE_MS: u64 = 300_000;
 /// Datagrams sent in one go before the endpoint listens again.
 const BURST: usize = 32;
 
@@ -70,6 +74,10 @@ pub enum Event {
     },
 }
 
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
 enum Command {
     Wake,
     Withdraw(MessageId),
@@ -100,7 +108,7 @@ impl Endpoint {
         stranger_kinds: Vec<u16>,
         inbound: mpsc::Receiver<Vec<u8>>,
     ) -> (Self, mpsc::Receiver<Event>) {
-        let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let started_ms = unix_ms();
         let (commands, receiver) = mpsc::unbounded_channel();
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let endpoint = Self { commands, resent: Arc::default(), blocked: Arc::default() };
@@ -112,7 +120,7 @@ impl Endpoint {
             events,
             resent: endpoint.resent.clone(),
             blocked: endpoint.blocked.clone(),
-            last_reason: None,
+            reasons: HashMap::new(),
             delivered: HashMap::new(),
         };
         tokio::spawn(driver.run(receiver, inbound));
@@ -175,7 +183,8 @@ struct Driver {
     events: mpsc::Sender<Event>,
     resent: Arc<AtomicU64>,
     blocked: Arc<Mutex<HashSet<PeerKey>>>,
-    last_reason: Option<(MessageId, String)>,
+    /// Why messages wait, as last told.
+    reasons: HashMap<MessageId, String>,
     /// Acknowledged messages that may still be in the outbox.
     delivered: HashMap<MessageId, Instant>,
 }
@@ -220,7 +229,8 @@ impl Driver {
                     None => inbound_open = false,
                 },
                 _ = heartbeat.tick() => {
-                    self.announce();
+                    let lately = Instant::now().checked_sub(AWAY);
+                    self.announce(lately);
                     refresh = true;
                 }
                 () = sleep_until(due.into()) => {}
@@ -256,7 +266,10 @@ impl Driver {
         let now = Instant::now();
         match command {
             Command::Wake => {}
-            Command::Withdraw(id) => self.sessions.withdraw(&id),
+            Command::Withdraw(id) => {
+                self.reasons.remove(&id);
+                self.sessions.withdraw(&id);
+            }
             Command::Peer(peer, address) => {
                 self.sessions.set_peer(peer, address);
                 // What waited for this peer's address is in the outbox.
@@ -265,13 +278,15 @@ impl Driver {
             Command::RemovePeer(peer) => self.sessions.remove_peer(&peer),
             Command::Confirm(peer, id) => self.sessions.confirm(now, &peer, &id),
             Command::Reject(peer, id) => self.sessions.reject(&peer, &id),
-            Command::Announce => self.announce(),
+            Command::Announce => self.announce(None),
         }
     }
 
-    fn announce(&mut self) {
-        for (peer, address) in self.sessions.known() {
-            if let Ok(sealed) = self.seal(&peer, &Datagram::Presence) {
+    /// Says that this node is here: to everybody, or to those heard since then. Whoever is away would only get a
+    /// full mailbox.
+    fn announce(&mut self, heard_since: Option<Instant>) {
+        for (peer, address) in self.sessions.known(heard_since) {
+            if let Ok(sealed) = self.seal(&peer, &Datagram::Presence(unix_ms())) {
                 _ = self.road.send(&address, &sealed);
             }
         }
@@ -290,6 +305,7 @@ impl Driver {
             return;
         }
         match Datagram::decode(&content) {
+            Some(Datagram::Presence(sent)) if sent.abs_diff(unix_ms()) > STALE_MS => {}
             Some(content) => self.sessions.receive(Instant::now(), peer, content),
             None => tracing::debug!("a malformed datagram was dropped"),
         }
@@ -356,18 +372,18 @@ impl Driver {
         match result {
             Ok(route) => {
                 self.sessions.sent(now, &peer, &f.message, f.index, route.clone());
-                self.last_reason = None;
+                self.reasons.remove(&f.message);
                 Some(Event::Routed { message: f.message, index: f.index, count: f.count, route })
             }
             Err(e) => {
                 let pause = if e == TransportError::Busy { BUSY_PAUSE } else { LATER_PAUSE };
                 self.sessions.not_sent(now, &peer, &f.message, f.index, pause);
-                let reason = (f.message, e.to_string());
-                if e == TransportError::Busy || self.last_reason.as_ref() == Some(&reason) {
+                let reason = e.to_string();
+                if e == TransportError::Busy || self.reasons.get(&f.message) == Some(&reason) {
                     return None;
                 }
-                self.last_reason = Some(reason.clone());
-                Some(Event::Waiting(reason.0, reason.1))
+                self.reasons.insert(f.message, reason.clone());
+                Some(Event::Waiting(f.message, reason))
             }
         }
     }

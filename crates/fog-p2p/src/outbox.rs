@@ -124,6 +124,18 @@ pub async fn waiting(conn: &mut SqliteConnection) -> sqlx::Result<Vec<Waiting>> 
         .collect())
 }
 
+/// How many messages of this priority wait for a peer.
+///
+/// # Errors
+/// Those of the database.
+pub async fn queued(conn: &mut SqliteConnection, peer: &PeerKey, priority: Priority) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM p2p_outbox WHERE peer = ? AND priority = ?")
+        .bind(peer.as_slice())
+        .bind(priority as i64)
+        .fetch_one(conn)
+        .await
+}
+
 /// A waiting message's body.
 ///
 /// # Errors

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 const ACTIVE: usize = 8;
 /// How long arrived fragments are collected before they are acknowledged.
 const ACK_DELAY: Duration = Duration::from_millis(80);
-/// A silent peer is probed ever more rarely, down to this.
-const LAST_BACKOFF: Duration = Duration::from_secs(30);
+/// A silent peer is probed ever more rarely, down to this. It announces itself when it is back.
+const LAST_BACKOFF: Duration = Duration::from_secs(60);
 /// Losses whose cause is open: the relays, or the peer's absence.
 const MAX_OPEN_LOSSES: usize = 64;
 const HEARD_EVERY: Duration = Duration::from_secs(5);
@@ -137,11 +137,11 @@ impl Sessions {
         self.by_message.retain(|_, p| p != peer);
     }
 
-    /// The peers that are ours, with their addresses.
-    pub fn known(&self) -> Vec<(PeerKey, Address)> {
+    /// The peers that are ours, with their addresses; only those heard since then, if a time is given.
+    pub fn known(&self, heard_since: Option<Instant>) -> Vec<(PeerKey, Address)> {
         self.peers
             .iter()
-            .filter(|(_, p)| p.known)
+            .filter(|(_, p)| p.known && heard_since.is_none_or(|t| p.last_heard >= Some(t)))
             .filter_map(|(key, p)| Some((*key, p.address.clone()?)))
             .collect()
     }
@@ -209,9 +209,11 @@ impl Sessions {
             }
         }
         let state = self.peers.entry(peer).or_insert_with(Peer::new);
-        state.heard(now, &mut self.outputs, peer);
+        if known {
+            state.heard(now, &mut self.outputs, peer);
+        }
         match content {
-            Datagram::Presence => {}
+            Datagram::Presence(_) => {}
             Datagram::Acks(acks) => {
                 for ack in acks {
                     self.acknowledged(now, peer, &ack);
@@ -225,6 +227,9 @@ impl Sessions {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let id = fragment.message;
         if self.recent.contains(&peer, &id) {
+            if !state.known {
+                return;
+            }
             state.acknowledge(Ack { message: id, complete: true, attempt: 0, have: Vec::new() }, now);
             return;
         }
@@ -236,7 +241,7 @@ impl Sessions {
         let Some(entry) = state.incoming.get_mut(&id) else { return };
         if let Some((kind, body)) = entry.add(fragment, now) {
             self.outputs.push_back(Output::Deliver { peer, id, kind, body });
-        } else if !entry.is_delivered() {
+        } else if !entry.is_delivered() && state.known {
             let (attempt, have) = (entry.attempt(), entry.have());
             state.acknowledge(Ack { message: id, complete: false, attempt, have }, now + ACK_DELAY);
         }
@@ -247,6 +252,9 @@ impl Sessions {
         self.recent.insert(*peer, *id);
         if let Some(state) = self.peers.get_mut(peer) {
             state.incoming.remove(id);
+            if !state.known {
+                return; // refused, or without an address: there is nowhere to answer to
+            }
             state.acknowledge(Ack { message: *id, complete: true, attempt: 0, have: Vec::new() }, now);
         }
     }

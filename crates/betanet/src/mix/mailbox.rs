@@ -48,14 +48,22 @@ impl Mailboxes {
         true
     }
 
-    /// Queues a message. False when the mailbox is unknown or its quota is used up.
+    /// The owner's link is alive.
+    pub fn touch(&mut self, key: &Key, now: Instant) {
+        if let Some(mailbox) = self.by_key.get_mut(key) {
+            mailbox.last_contact = Some(now);
+        }
+    }
+
+    /// Queues a message; when the quota is used up, the oldest makes room: senders repeat what matters to them.
+    /// False when the mailbox is unknown.
     pub fn put(&mut self, key: &Key, message: Vec<u8>, now: Instant) -> bool {
         let Some(mailbox) = self.by_key.get_mut(key) else { return false };
         while mailbox.queue.front().is_some_and(|q| now.saturating_duration_since(q.since) > EXPIRY) {
             mailbox.queue.pop_front();
         }
         if mailbox.queue.len() >= MAX_QUEUED {
-            return false;
+            mailbox.queue.pop_front();
         }
         mailbox.last_number += 1;
         mailbox.queue.push_back(Queued { number: mailbox.last_number, message, since: now });
@@ -90,6 +98,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mailbox_lives_as_long_as_its_link() {
+        let mut boxes = Mailboxes::default();
+        let now = Instant::now();
+        let hours = |h: u64| now + Duration::from_secs(h * 3600);
+        boxes.register([1; 32], now);
+        boxes.touch(&[1; 32], hours(23));
+        boxes.expire(hours(25));
+        assert!(boxes.put(&[1; 32], vec![0], hours(25)));
+        boxes.expire(hours(48));
+        assert!(!boxes.put(&[1; 32], vec![0], hours(48)));
+    }
+
+    #[test]
     fn keeps_until_acknowledged_within_its_bounds() {
         let mut boxes = Mailboxes::default();
         let now = Instant::now();
@@ -98,11 +119,12 @@ mod tests {
         for i in 0..MAX_QUEUED {
             assert!(boxes.put(&[1; 32], vec![i as u8], now));
         }
-        assert!(!boxes.put(&[1; 32], vec![0], now), "quota");
+        assert!(boxes.put(&[1; 32], vec![0], now), "the oldest made room");
         assert_eq!(boxes.unsent(&[1; 32], 0).count(), MAX_QUEUED);
+        assert_eq!(boxes.unsent(&[1; 32], 0).next().map(|q| q.number), Some(2));
         boxes.acknowledge(&[1; 32], 10);
         assert_eq!(boxes.unsent(&[1; 32], 0).next().map(|q| q.number), Some(11));
-        assert_eq!(boxes.unsent(&[1; 32], 4000).count(), 96);
+        assert_eq!(boxes.unsent(&[1; 32], 4000).count(), 97);
         let later = now + EXPIRY + Duration::from_secs(1);
         assert!(boxes.put(&[1; 32], vec![0], later), "the expired made room");
         assert_eq!(boxes.unsent(&[1; 32], 0).count(), 1);

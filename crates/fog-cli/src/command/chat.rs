@@ -3,7 +3,7 @@
 use super::{client, contact};
 use crate::args::{ChatCommand, Global};
 use crate::client::Client;
-use crate::output::{ago, show, words};
+use crate::output::{ago, printable, show, words};
 use anyhow::{Context, Result, bail};
 use fog_api::*;
 use futures_util::StreamExt;
@@ -90,11 +90,6 @@ fn text(argument: String) -> Result<String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
     Ok(text)
-}
-
-/// Control characters of a stranger's text must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 fn contacts(global: &Global, client: &Client) -> Result<()> {

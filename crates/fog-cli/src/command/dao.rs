@@ -2,7 +2,7 @@
 
 use super::{client, complete_id};
 use crate::args::{Choice, DaoCommand, Global, Kind};
-use crate::output::{show, words};
+use crate::output::{printable, show, words};
 use anyhow::Result;
 use fog_api::{CastVote, CreateProposal, ListProposals, ProposalKind, ProposalView, VoteChoice};
 use std::io::{self, Write};
@@ -47,13 +47,20 @@ pub(crate) fn run(global: &Global, command: DaoCommand) -> Result<()> {
 }
 
 fn line(out: &mut dyn Write, p: &ProposalView) -> io::Result<()> {
-    writeln!(out, "{}  {:<9} {} (by {})", &p.id[..8], words(&p.state), p.title, p.proposer_name)
+    writeln!(
+        out,
+        "{}  {:<9} {} (by {})",
+        &p.id[..8],
+        words(&p.state),
+        printable(&p.title),
+        printable(&p.proposer_name)
+    )
 }
 
 fn whole(out: &mut dyn Write, p: &ProposalView) -> io::Result<()> {
     line(out, p)?;
     if !p.body.is_empty() {
-        writeln!(out, "\n{}\n", p.body)?;
+        writeln!(out, "\n{}\n", printable(&p.body))?;
     }
     let t = &p.tally;
     writeln!(out, "  for {}, against {}, abstained {}, of {} in all", t.yes, t.no, t.abstain, t.total)?;
@@ -63,7 +70,7 @@ fn whole(out: &mut dyn Write, p: &ProposalView) -> io::Result<()> {
         t.quorum_percent, t.approval_percent
     )?;
     for v in &p.votes {
-        writeln!(out, "  {} {} with {}", v.name, words(&v.choice), v.power)?;
+        writeln!(out, "  {} {} with {}", printable(&v.name), words(&v.choice), v.power)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::{client, complete_id, contact};
 use crate::args::{Global, JobCommand};
 use crate::client::Client;
-use crate::output::{ago, show, words};
+use crate::output::{ago, printable, show, words};
 use anyhow::{Context, Result, bail};
 use fog_api::*;
 use std::io::{self, IsTerminal, Write};
@@ -39,15 +39,15 @@ pub(crate) fn run(global: &Global, command: JobCommand) -> Result<()> {
             }
             for j in jobs {
                 let way = if j.mine { "sent to" } else { "for" };
-                let peer = j.peer_name.as_deref().unwrap_or("?");
+                let peer = printable(j.peer_name.as_deref().unwrap_or("?"));
                 writeln!(
                     out,
                     "{}  {:<10} {} ({way} {peer}, {}): {}",
                     &j.id[..8],
                     words(&j.state),
-                    j.name,
+                    printable(&j.name),
                     ago(j.created),
-                    j.note
+                    printable(&j.note)
                 )?;
             }
             Ok(())
@@ -106,7 +106,7 @@ fn wait_for(client: &Client, id: &str) -> Result<JobView> {
         } else {
             String::new()
         };
-        let now = format!("{}: {}{moved}", words(&job.state), job.note);
+        let now = format!("{}: {}{moved}", words(&job.state), printable(&job.note));
         if now != told && io::stderr().is_terminal() {
             _ = writeln!(io::stderr(), "{now}");
             told = now;
@@ -134,9 +134,9 @@ fn print_output(client: &Client, job: &JobView) -> Result<()> {
 
 fn describe(global: &Global, job: &JobView) -> Result<()> {
     show(global, job, |out, j| {
-        writeln!(out, "{} {} {}", j.id, words(&j.state), j.name)?;
-        writeln!(out, "  {}", j.note)?;
-        let peer = j.peer_name.as_deref().unwrap_or("?");
+        writeln!(out, "{} {} {}", j.id, words(&j.state), printable(&j.name))?;
+        writeln!(out, "  {}", printable(&j.note))?;
+        let peer = printable(j.peer_name.as_deref().unwrap_or("?"));
         writeln!(out, "  {} {peer}, {}", if j.mine { "sent to" } else { "runs here for" }, ago(j.created))?;
         if let (Some(cpu), Some(fuel)) = (j.cpu_seconds, j.fuel) {
             writeln!(out, "  used {cpu:.3} s of CPU, fuel {fuel}")?;

@@ -39,7 +39,13 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
         let relay = Relay::start(config, consensus).await?;
         let reply = serde_json::json!({"id": file.id, "listen": relay.address(), "layer": file.layer});
         output::show(global, &reply, |out, _| {
-            writeln!(out, "mixnode {} of layer {} listens on {}", &file.id[..8], file.layer, relay.address())
+            writeln!(
+                out,
+                "mixnode {} of layer {} listens on {}",
+                betanet::short(&relay.id()),
+                file.layer,
+                relay.address()
+            )
         })?;
         stopped().await?;
         let counters = relay.counters();

@@ -10,7 +10,7 @@ const START: f64 = 32.0;
 const LEAST: f64 = 16.0;
 /// The most.
 const MOST: f64 = 128.0;
-const MOST_BACKOFF: f64 = 16.0;
+const MOST_BACKOFF: f64 = 8.0;
 const LAST: Duration = Duration::from_secs(15);
 
 pub(super) struct Pace {

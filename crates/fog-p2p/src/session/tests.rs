@@ -158,9 +158,9 @@ fn an_absent_peer_is_probed_rarely_and_flushed_when_heard() {
         }
         world.now += Duration::from_millis(500);
     }
-    assert!((100..1000).contains(&sent), "{sent} fragments in an hour of silence");
+    assert!((25..500).contains(&sent), "{sent} fragments in an hour of silence");
     world.loss = 0.0;
-    world.sides[0].receive(world.now, KEYS[1], Datagram::Presence);
+    world.sides[0].receive(world.now, KEYS[1], Datagram::Presence(0));
     let back = world.now;
     while world.acknowledged.is_empty() && world.now < back + Duration::from_secs(5) {
         world.step();
@@ -182,10 +182,9 @@ fn strangers_get_almost_nothing() {
     };
     s.receive(now, [9; 32], Datagram::Fragment(fragment(7, 1, 1)));
     s.receive(now, [9; 32], Datagram::Fragment(fragment(1, 5, 2)));
-    s.receive(now, [9; 32], Datagram::Presence);
+    s.receive(now, [9; 32], Datagram::Presence(0));
     assert!(s.peers.is_empty() && s.poll(now).is_none());
     s.receive(now, [9; 32], Datagram::Fragment(fragment(1, 1, 3)));
-    assert_eq!(s.poll(now), Some(Output::Heard([9; 32])));
     assert!(matches!(s.poll(now), Some(Output::Deliver { kind: 1, .. })));
     for i in 0..=255u8 {
         for j in 0..4u8 {

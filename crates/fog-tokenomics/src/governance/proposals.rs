@@ -126,11 +126,10 @@ pub(crate) async fn store(
     }
     let matches = snapshot_matches(&mut tx, proposal).await?;
     if !matches {
-        let (open,): (i64,) =
-            sqlx::query_as("SELECT count(*) FROM dao_proposals WHERE snapshot_matches = 0 AND ends_ms > ?")
-                .bind(time_in(now_ms)?)
-                .fetch_one(&mut *tx)
-                .await?;
+        // Ended ones count as well, or anybody could fill the disk with proposals that are over when they come.
+        let (open,): (i64,) = sqlx::query_as("SELECT count(*) FROM dao_proposals WHERE snapshot_matches = 0")
+            .fetch_one(&mut *tx)
+            .await?;
         if open >= MAX_UNVERIFIED_OPEN {
             return Err(Error::TooManyUnverified);
         }

@@ -31,6 +31,9 @@ async fn inside(args: &BenchArgs) -> Result<Vec<Metric>> {
     let card = a.call(GetCard {}).await?.text;
     let peer = b.call(AddContact { card }).await?.id;
     until("the contact", async || Ok(!a.call(ListContacts {}).await?.is_empty())).await?;
+    for contact in a.call(ListContacts {}).await? {
+        a.call(SetContactState { peer: contact.id, state: ContactState::Accepted }).await?;
+    }
     b.call(SendMessage { peer: peer.clone(), text: "warm-up".into() }).await?;
     until("the warm-up", async || {
         let messages = b.call(ListMessages { peer: peer.clone(), before: None, limit: 1 }).await?;
