@@ -4,6 +4,7 @@
 //! serve. Each chore is a module with a `run` function, and everything they fetch or make lands in `target/`.
 
 mod run;
+mod screenshots;
 mod setup;
 mod test;
 mod tools;
@@ -23,6 +24,8 @@ struct Cli {
 enum Chore {
     /// Install what is missing, build, and open the window (or run the node where there is no display).
     Run(run::Options),
+    /// Draw every screen into target/screenshots.
+    Screenshots(screenshots::Options),
     /// Run every test.
     Test(test::Options),
     /// Build the page into ui/dist.
@@ -32,6 +35,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Run(options) => run::run(&options),
+        Chore::Screenshots(options) => screenshots::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Ui(options) => ui::run(&options),
     }

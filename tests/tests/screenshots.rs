@@ -1,0 +1,182 @@
+//! A picture of every screen, light and dark, wide and narrow, of a node with real data. `cargo xtask screenshots`
+//! runs it; it is no test of its own, so it is ignored otherwise. The pictures land in `FOG_SCREENSHOTS`.
+#![cfg(feature = "browser")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use fog_e2e::browser::{Browser, access};
+use fog_e2e::{Node, eventually, wordcount};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Width and height of each shape.
+const SHAPES: [(&str, u32, u32); 2] = [("wide", 1280, 800), ("narrow", 390, 844)];
+
+/// A picture: its name, where in the page it is, and a mark that is there once the screen is.
+struct Screen {
+    name: &'static str,
+    place: String,
+    mark: &'static str,
+}
+
+fn folder() -> PathBuf {
+    let folder = std::env::var_os("FOG_SCREENSHOTS").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| fog_e2e::repository().join("target/screenshots"));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Takes a screen in every shape and both colours.
+fn take(browser: &Browser, folder: &Path, url: &str, screen: &Screen) {
+    for (shape, width, height) in SHAPES {
+        browser.resize(width, height);
+        for colours in ["light", "dark"] {
+            browser.colours(colours);
+            browser.goto(&format!("{url}/#/{}", screen.place));
+            if colours == "light" {
+                // Some of the page looks at the screen once, when it starts.
+                browser.reload();
+            }
+            browser.wait(screen.mark);
+            eventually("the colours", || {
+                (browser.value("document.documentElement.dataset.theme") == colours).then_some(())
+            });
+            settle(browser);
+            let path = folder.join(format!("{}-{colours}-{shape}.png", screen.name));
+            std::fs::write(path, browser.picture()).unwrap();
+        }
+    }
+}
+
+/// Waits until nothing of the page is loading and two frames look alike.
+fn settle(browser: &Browser) {
+    eventually("the page to be still", || {
+        let loading = browser.find("[aria-busy='true'], .skeleton");
+        let still = browser.script(
+            "const done = arguments[0], look = () => document.body.innerText.length; const before = look(); \
+             document.fonts.ready.then(() => setTimeout(() => done(before === look()), 250))",
+        );
+        (loading.is_empty() && still == Ok(true.into())).then_some(())
+    });
+}
+
+fn id(view: &Value) -> String {
+    view["id"].as_str().expect("an id").into()
+}
+
+/// What two friends and an idle computer leave behind in a few minutes.
+struct Story {
+    ada: Node,
+    // Runs for as long as the pictures are taken, so that its owner is seen online.
+    _bob: Node,
+    screens: Vec<Screen>,
+}
+
+fn tell() -> Story {
+    let ada = Node::new("Ada Lovelace", &["--mean-delay-ms", "50"]);
+    let bob = Node::new("Bob Kahn", &["--mean-delay-ms", "50"]);
+    let cyd = Node::new("Cyd Okafor", &["--mean-delay-ms", "50"]);
+    bob.meet(&ada, "Bob Kahn");
+    cyd.meet(&ada, "Cyd Okafor");
+    let say = |from: &Node, to: &str, text: &str| from.fog(&["chat", "send", to, text, "--wait"]);
+    say(&cyd, "Ada Lovelace", "Did the build finish over night?");
+    ada.fog(&["chat", "read", "Cyd Okafor"]);
+    say(&ada, "Cyd Okafor", "Yes, all green. I will send you the log.");
+    say(&cyd, "Ada Lovelace", "Thanks! No hurry.");
+    say(&bob, "Ada Lovelace", "Morning! Is your desktop idle today?");
+    say(&ada, "Bob Kahn", "Until noon, yes. What do you have?");
+    say(&bob, "Ada Lovelace", "A word count over the archive, about a megabyte. It should not take long.");
+    say(&ada, "Bob Kahn", "Send it over. I have set it to work now.");
+
+    // A job of Bob's that ran here, and one of Ada's that ran there.
+    for (worker, sender, name, to) in
+        [(&ada, &bob, "Count the archive", "Ada Lovelace"), (&bob, &ada, "Letters, by word", "Bob Kahn")]
+    {
+        worker.fog(&["harvest", "now"]);
+        let text = sender.dir.join("text");
+        wordcount::write_text(&text, 1_100_000);
+        let (module, text) = (wordcount::module(), text.to_str().unwrap().to_owned());
+        let module = module.to_str().unwrap();
+        let sent =
+            sender.fog(&["job", "submit", "--to", to, "--name", name, "--wasm", module, "--input", &text]);
+        assert_eq!(sender.fog(&["job", "wait", &id(&sent)])["state"], "completed");
+    }
+    let job = id(&ada
+        .fog(&["job", "status"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|j| j["mine"] == true)
+        .unwrap()
+        .clone());
+
+    say(&bob, "Ada Lovelace", "Done already, and the numbers match. You have been paid.");
+    ada.fog(&["chat", "read", "Bob Kahn"]);
+    let message = say(&ada, "Bob Kahn", "Lovely. Same time tomorrow? There is a vote open, too.");
+    bob.fog(&["chat", "read", "Ada Lovelace"]);
+    ada.wait_status("Bob Kahn", "read");
+
+    let body = "Devices are quiet between ten and seven, and so should ours be: no jobs in these hours unless \
+                their owner said \"work now\".\n\nWho needs results over night can still ask a contact directly.";
+    let proposal = bob.fog(&["dao", "propose", "Quiet nights", "--body", body]);
+    let proposal = id(&proposal);
+    for (node, choice) in [(&ada, "yes"), (&bob, "yes"), (&cyd, "no")] {
+        eventually("the proposal", || node.try_fog(&["dao", "vote", &proposal, choice]).ok());
+    }
+    let question = ada.fog(&[
+        "dao",
+        "propose",
+        "Longer votes",
+        "--body",
+        "A day instead of a minute.",
+        "--kind",
+        "parameter",
+    ]);
+    eventually("the other proposal", || bob.try_fog(&["dao", "vote", &id(&question), "no"]).ok());
+    eventually("all votes", || {
+        (ada.fog(&["dao", "list", &proposal])["votes"].as_array()?.len() == 3).then_some(())
+    });
+    let peer = id(ada.contacts().iter().find(|c| c["name"] == "Bob Kahn").unwrap());
+
+    let screen = |name, place: String, mark| Screen { name, place, mark };
+    let screens = vec![
+        screen("proposal", format!("governance/{proposal}"), "proposal-text"),
+        screen("governance", "governance".into(), "proposal"),
+        screen("overview", String::new(), "node-facts"),
+        screen("chat", format!("chat/{peer}"), "message"),
+        screen("people", "chat".into(), "contact"),
+        screen("circuits", "circuits".into(), "recent-message"),
+        screen("path", format!("circuits/{}", id(&message)), "packet-ack"),
+        screen("compute", "compute".into(), "job"),
+        screen("new-job", "compute/new".into(), "job-submit"),
+        screen("job", format!("compute/{job}"), "job-output"),
+        screen("earnings", "earnings".into(), "journal-entry"),
+        screen("settings", "settings".into(), "fingerprint"),
+    ];
+    Story { ada, _bob: bob, screens }
+}
+
+#[test]
+#[ignore = "draws pictures: cargo xtask screenshots"]
+fn every_screen_light_and_dark_wide_and_narrow() {
+    let folder = folder();
+    let browser = Browser::start();
+
+    let temporary = tempfile::tempdir().unwrap();
+    let mut newcomer = Node::at(&temporary.path().join("data"), &[]);
+    newcomer.spawn();
+    browser.visit(&newcomer);
+    browser.wait("first-run");
+    let first = Screen { name: "first-run", place: String::new(), mark: "first-run" };
+    take(&browser, &folder, &access(&newcomer).0, &first);
+    // The page is left before its node ends, which it would complain about.
+    browser.goto("about:blank");
+    drop(newcomer);
+
+    let story = tell();
+    browser.visit(&story.ada);
+    browser.wait("overview");
+    for screen in &story.screens {
+        take(&browser, &folder, &access(&story.ada).0, screen);
+    }
+    browser.check_console(&[]);
+}
