@@ -87,7 +87,7 @@ pub(crate) fn focus(selector: &str) -> bool {
 
 /// A time of day in the reader's own way of writing it, such as 14:05.
 pub(crate) fn clock_time(time: f64) -> String {
-    locale_text(time, "toLocaleTimeString", &[("hour", "2-digit"), ("minute", "2-digit")])
+    locale_text(time, "toLocaleTimeString", &[("hour", "numeric"), ("minute", "2-digit")])
 }
 
 /// A day in the reader's own way, such as "Tue, 4 Mar".

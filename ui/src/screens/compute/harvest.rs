@@ -126,7 +126,7 @@ fn Readings() -> impl IntoView {
             {row("Processors", |s| Some(s.cpus.to_string()))}
             <div class="fact">
                 <dt>"Your last input"</dt>
-                <dd>
+                <dd class:unknown=move || harvest.part(|h| h.sensors.user_idle.is_none(), true)>
                     {move || {
                         harvest.part(
                             |h| match h.sensors.user_idle {
