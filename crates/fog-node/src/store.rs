@@ -1,10 +1,10 @@
 //! The database: one SQLite file, WAL, every commit on disk before it is acknowledged.
 
 use crate::error::NodeError;
-use sqlx::SqliteConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Connection, SqliteConnection};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,8 +24,14 @@ pub(crate) async fn open(path: &Path) -> Result<SqlitePool, NodeError> {
             path.display()
         ))
     };
-    let pool =
-        SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(|e| damaged(&e))?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        // A full disk makes SQLite roll back by itself, after which the connection counts a transaction that is
+        // gone. Such a connection is closed. (The pool has pinged it before, which waits for a rollback.)
+        .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
+        .connect_with(options)
+        .await
+        .map_err(|e| damaged(&e))?;
     let check: String =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&pool).await.map_err(|e| damaged(&e))?;
     if check != "ok" {
