@@ -26,14 +26,14 @@ impl Amount {
     }
 }
 
-/// A reader-friendly rounding: thousands separated, as many decimals as it takes to show four digits
-/// of a small amount. For bookkeeping use [`Amount::exact`].
+/// A reader-friendly form: thousands separated, up to six decimals, or as many as it takes to show four digits
+/// of a small amount. What lies beyond is cut, so that nothing looks like more than it is. For bookkeeping use [`Amount::exact`].
 impl std::fmt::Display for Amount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (whole, rest) = (self.0 / UNITS_PER_FOG, self.0 % UNITS_PER_FOG);
         let digits = format!("{rest:018}");
         let keep = if whole > 0 || rest == 0 {
-            2
+            6
         } else {
             (digits.len() - digits.trim_start_matches('0').len() + 4).min(18)
         };
@@ -100,6 +100,7 @@ mod tests {
     fn shows_small_and_large_amounts() {
         assert_eq!(Amount::fog(10_000).to_string(), "10,000");
         assert_eq!(Amount(UNITS_PER_FOG / 2).to_string(), "0.5");
+        assert_eq!(Amount(Amount::fog(10_000).0 - 1).to_string(), "9,999.999999");
         assert_eq!(Amount(2_777_777_777_777).to_string(), "0.000002777");
         assert_eq!(Amount(1).to_string(), "0.000000000000000001");
         assert_eq!(Amount(1).exact(), "0.000000000000000001");
