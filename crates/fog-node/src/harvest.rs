@@ -133,7 +133,7 @@ impl Harvest {
         let r = &now.readings;
         HarvestView {
             state,
-            reason: decision.map_or_else(|| "Reading the sensors.".into(), |d| d.reason.clone()),
+            reason: decision.map_or_else(|| "Reading the sensors.".into(), |d| sentence(&d.reason)),
             allowed: decision.is_some_and(|d| d.allowed),
             cpu_share: decision.map_or(0.0, |d| d.cpu_share),
             override_on: now.work_now,
@@ -155,6 +155,13 @@ impl Harvest {
             load_history: now.history.iter().copied().collect(),
         }
     }
+}
+
+/// The policy's words as a sentence.
+fn sentence(reason: &str) -> String {
+    let mut chars = reason.chars();
+    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str().trim_end_matches('.'))
 }
 
 fn policy_prefs(prefs: &HarvestPrefs) -> Prefs {

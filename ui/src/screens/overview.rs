@@ -91,9 +91,9 @@ fn Tiles() -> impl IntoView {
                 big=text(|o| format::fog(o.balance))
                 small=text(|o| {
                     if o.earned_today.0 == 0 {
-                        "Nothing earned in the last 24 hours.".into()
+                        "Nothing earned today.".into()
                     } else {
-                        format!("{} earned in the last 24 hours", format::fog(o.earned_today))
+                        format!("{} earned today", format::fog(o.earned_today))
                     }
                 })
                 testid="tile-earnings"
