@@ -170,7 +170,7 @@ fn a_job_is_sent_by_form_runs_where_work_is_allowed_and_is_paid() {
     works.wait("harvest-state");
     works.click("work-now");
     works.wait_text("harvest-state", "Ready for work");
-    reason("work now");
+    reason("Work now:");
     assert_eq!(worker.fog(&["harvest", "status"])["override_on"], true);
     works.click("work-now");
     eventually("the switch to be off", || {
@@ -178,9 +178,9 @@ fn a_job_is_sent_by_form_runs_where_work_is_allowed_and_is_paid() {
     });
     let without = worker.fog(&["harvest", "status"])["reason"].as_str().unwrap().to_owned();
     eventually("the reason without the switch", || {
-        (!works.text("harvest-reason").contains("work now")).then_some(())
+        (!works.text("harvest-reason").contains("Work now:")).then_some(())
     });
-    assert!(!without.contains("work now"), "{without}");
+    assert!(!without.contains("Work now:"), "{without}");
     works.click("work-now");
     works.wait_text("harvest-state", "Ready for work");
 
