@@ -1,9 +1,10 @@
 //! `cargo xtask run`: from a fresh clone to the open window.
 
 use crate::setup::{self, Need};
-use crate::tools::{cargo, run as execute, say};
+use crate::tools::{cargo, run as execute, say, target};
 use crate::ui;
 use anyhow::Result;
+use std::process::Command;
 
 /// Installs what is missing, builds, and opens the window; without a display it runs the node without one.
 #[derive(clap::Args)]
@@ -30,12 +31,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let needs: &[Need] = if window { &[Need::Build, Need::Window] } else { &[Need::Build] };
     setup::ensure(needs, options.yes)?;
     ui::run(&ui::Options::default())?;
-    let mut command = cargo();
-    command.arg("run").args(["--package", if window { "fog-compute" } else { "fog-cli" }]);
-    if options.release {
-        command.arg("--release");
+    let mut build = cargo();
+    build.arg("build");
+    if window {
+        // The same packages as for the tests, so that Cargo resolves the same features and builds nothing twice.
+        build.args(["--workspace", "--exclude", "fog-ui", "--bin", "fog-compute", "--bin", "fog"]);
+    } else {
+        build.args(["--package", "fog-cli"]);
     }
-    command.arg("--");
+    if options.release {
+        build.arg("--release");
+    }
+    execute(&mut build)?;
+
+    let folder = target().join(if options.release { "release" } else { "debug" });
+    let mut command = Command::new(folder.join(if window { "fog-compute" } else { "fog" }));
     if !window {
         if !options.headless {
             say("there is no display: the node runs without a window; open the address that it prints");
@@ -43,8 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         command.arg("node");
     }
     if let Some(dir) = &options.data_dir {
-        // Cargo runs the program here, not where the chore was started.
-        command.arg("--data-dir").arg(std::path::absolute(dir)?);
+        command.arg("--data-dir").arg(dir);
     }
     execute(command.args(&options.args))
 }
