@@ -36,6 +36,9 @@ pub(crate) async fn run(core: Arc<Core>, mut events: mpsc::Receiver<Event>) {
             }
         };
         if let Err(e) = result {
+            if core.cancel.is_cancelled() {
+                return;
+            }
             tracing::error!("an event could not be stored: {e}");
         }
     }

@@ -61,6 +61,9 @@ pub(crate) fn refused(message: impl Into<String>) -> ApiError {
 #[allow(clippy::needless_pass_by_value, reason = "the signature that map_err takes")]
 pub(crate) fn database(e: sqlx::Error) -> ApiError {
     let text = e.to_string();
+    if matches!(e, sqlx::Error::PoolClosed) {
+        return ApiError::new(ErrorKind::Unavailable, "The node is stopping.");
+    }
     tracing::error!("database: {text}");
     if text.contains("disk is full") || text.contains("(code: 13)") {
         return ApiError::new(
