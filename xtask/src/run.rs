@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     build.arg("build");
     if window {
         // The same packages as for the tests, so that Cargo resolves the same features and builds nothing twice.
-        build.args(["--workspace", "--exclude", "fog-ui", "--bin", "fog-compute", "--bin", "fog"]);
+        build.args(["--workspace", "--exclude", "fog-ui"]);
     } else {
         build.args(["--package", "fog-cli"]);
     }
