@@ -3,7 +3,6 @@
 use anyhow::Result;
 use fog_api::{ApiError, ErrorKind};
 use fog_node::{Node, NodeConfig, web};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -33,7 +32,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// Begins to open the node.
-    pub(crate) fn start(runtime: &Handle, config: Result<(NodeConfig, SocketAddr)>) -> Self {
+    pub(crate) fn start(runtime: &Handle, config: Result<NodeConfig>) -> Self {
         let core = Self { state: watch::Sender::new(State::Opening) };
         let state = core.state.clone();
         runtime.spawn(async move {
@@ -86,8 +85,9 @@ impl Core {
     }
 }
 
-async fn open(config: Result<(NodeConfig, SocketAddr)>) -> Result<State> {
-    let (config, listen) = config?;
+async fn open(config: Result<NodeConfig>) -> Result<State> {
+    let config = config?;
+    let listen = config.listen;
     let node = Node::start(config).await?;
     match web::serve(node.clone(), listen).await {
         Ok(server) => Ok(State::Open { node, _server: Arc::new(server) }),

@@ -1,13 +1,8 @@
-//! How the app is started: the command line, then `FOG_*` in the environment, then `fog.toml` in the data folder.
-//! The names are those of `fog node`, so that a data folder works alike with and without a window.
+//! How the app is started. What the command line does not say, `fog_node::NodeConfig::load` reads.
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
-use fog_node::{KeychainUse, NodeConfig};
-use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use fog_node::NodeConfig;
 use std::path::PathBuf;
 
 /// Fog Compute: private chat, idle machines and a say, among your own devices and people you know.
@@ -22,53 +17,13 @@ pub(crate) struct Options {
     log: String,
 }
 
-/// What `fog.toml` and the environment may set.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    listen: SocketAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consensus: Option<PathBuf>,
-    mean_delay_ms: u32,
-    /// `auto` or `off`.
-    keychain: String,
-}
-
 impl Options {
-    /// The node's configuration and the loopback address for the command line.
+    /// The node's configuration.
     ///
     /// # Errors
     /// There is no folder for the data, or `fog.toml` or the environment cannot be understood.
-    pub(crate) fn node(&self) -> Result<(NodeConfig, SocketAddr)> {
-        let dir = match &self.data_dir {
-            Some(dir) => std::path::absolute(dir)?,
-            None => directories::ProjectDirs::from("", "", "fog-compute")
-                .map(|d| d.data_dir().to_path_buf())
-                .context("this user has no home folder: name a data folder with --data-dir")?,
-        };
-        let mut config = NodeConfig::new(dir);
-        let defaults = Settings {
-            listen: ([127, 0, 0, 1], 0).into(),
-            consensus: None,
-            mean_delay_ms: config.mean_delay_ms,
-            keychain: "auto".into(),
-        };
-        let file = config.data_dir.join("fog.toml");
-        let settings: Settings = Figment::from(Serialized::defaults(defaults))
-            .merge(Toml::file(&file))
-            .merge(Env::prefixed("FOG_").only(&["listen", "consensus", "mean_delay_ms", "keychain"]))
-            .extract()
-            .with_context(|| {
-                format!("the configuration ({} or the environment) cannot be used", file.display())
-            })?;
-        config.consensus = settings.consensus;
-        config.mean_delay_ms = settings.mean_delay_ms;
-        config.keychain = match settings.keychain.as_str() {
-            "auto" => KeychainUse::Auto,
-            "off" => KeychainUse::Off,
-            other => bail!("keychain is {other:?}; it can be \"auto\" or \"off\""),
-        };
-        Ok((config, settings.listen))
+    pub(crate) fn node(&self) -> Result<NodeConfig> {
+        Ok(NodeConfig::load(fog_node::data_dir(self.data_dir.as_deref())?)?)
     }
 
     /// Logs to standard error from now on.

@@ -20,6 +20,17 @@ pub enum NodeError {
     /// The database is damaged or newer than this program.
     #[error("{0}")]
     Database(String),
+    /// The configuration file or the environment cannot be understood.
+    #[error("the configuration ({path} or the environment) cannot be used: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system names no folder for this user's data.
+    #[error("this user has no home folder: name a data folder with --data-dir")]
+    NoHome,
     /// Secrets are missing or unreadable. No new identity is made in their place.
     #[error("{0}")]
     Secrets(String),

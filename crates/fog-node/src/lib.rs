@@ -45,6 +45,6 @@ pub mod web;
 mod wire;
 mod work;
 
-pub use crate::config::{KeychainUse, NodeConfig};
+pub use crate::config::{KeychainUse, NodeConfig, data_dir};
 pub use crate::error::NodeError;
 pub use crate::node::Node;

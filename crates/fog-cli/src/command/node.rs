@@ -8,7 +8,8 @@ use fog_node::{Node, web};
 
 pub(crate) fn run(global: &Global, args: &NodeArgs) -> Result<()> {
     config::logging(global, "warn,fog_node=info")?;
-    let (config, listen) = config::node(global, args)?;
+    let config = config::node(global, args)?;
+    let listen = config.listen;
     // The mixnet's work is short; two threads serve it on small machines without growing the stack of a server.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
