@@ -28,8 +28,8 @@ mod outgoing;
 pub mod packet;
 pub mod path;
 pub mod relay;
-
 pub mod testnet;
+pub mod x25519;
 
 /// The protocol's name; the version follows it on the wire.
 pub const PROTOCOL: &str = "betanet/mix";
