@@ -28,6 +28,7 @@ mod outgoing;
 pub mod packet;
 pub mod path;
 pub mod relay;
+pub mod sphinx;
 pub mod testnet;
 pub mod x25519;
 

@@ -15,6 +15,7 @@ mod ifma;
 mod table;
 
 pub use table::Table;
+pub(crate) use table::clamped;
 
 use crate::Key;
 use curve25519_dalek::{EdwardsPoint, MontgomeryPoint};

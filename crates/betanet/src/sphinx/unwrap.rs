@@ -1,0 +1,197 @@
+//! The relay's side, for batches of packets.
+
+use super::build::{FORWARD, LAST};
+use super::keys::{HopKeys, STREAM_OUT_LEN};
+use super::{
+    ELEMENT_LEN, Error, HEADER_LEN, HOP_LEN, IDENTIFIER_LEN, Identifier, LAST_HOP_LEN, MAC_LEN, MIN_PACKET,
+    ROUTING_LEN, VERSION_LEN, Version, element, header_of, payload, sealed_routing,
+};
+use crate::Key;
+use crate::x25519::{Backend, LANES, Point};
+use std::time::Duration;
+use zeroize::Zeroize;
+
+/// A packet whose key agreement is done. Nothing of the packet was changed.
+pub struct Opened {
+    point: Point,
+    keys: HopKeys,
+}
+
+/// What a packet's header asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routed {
+    /// Hold it, then pass it on.
+    Forward {
+        /// To this address.
+        next: Key,
+        /// For this long.
+        delay: Duration,
+        /// Its wire version.
+        version: Version,
+    },
+    /// This is the last relay.
+    Last {
+        /// Whose it is.
+        destination: Key,
+        /// The reply block that it answers, or zeros.
+        identifier: Identifier,
+        /// Its wire version.
+        version: Version,
+    },
+}
+
+impl Routed {
+    /// The packet's wire version.
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Forward { version, .. } | Self::Last { version, .. } => *version,
+        }
+    }
+}
+
+/// Agrees on keys with the senders of all these packets. Groups of eight cost least. Packets that are too short
+/// for that give none.
+pub fn open<'a>(
+    backend: Backend,
+    secret: &Key,
+    packets: impl IntoIterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = Result<Opened, Error>> {
+    let secret = *secret;
+    let mut packets = packets.into_iter();
+    std::iter::from_fn(move || {
+        let mut group = Group::default();
+        for packet in packets.by_ref().take(LANES) {
+            group.push(packet);
+        }
+        (group.len > 0).then(|| group.open(backend, &secret))
+    })
+    .flatten()
+}
+
+/// Packets that are opened together.
+#[derive(Default)]
+struct Group {
+    points: [Option<Point>; LANES],
+    lengths: [usize; LANES],
+    len: usize,
+}
+
+impl Group {
+    fn push(&mut self, packet: &[u8]) {
+        let long_enough = packet.len() >= MIN_PACKET;
+        self.points[self.len] = header_of(packet).filter(|_| long_enough).map(|h| Point::new(element(h)));
+        self.lengths[self.len] = packet.len();
+        self.len += 1;
+    }
+
+    fn open(self, backend: Backend, secret: &Key) -> impl Iterator<Item = Result<Opened, Error>> + use<> {
+        let mut shared = [[0; 32]; LANES];
+        // A packet that is too short takes a lane too: it is rare, and the lanes stay in order.
+        let mut points = self.points.clone().map(|p| p.unwrap_or_else(|| Point::new([0; 32])));
+        backend.multiply(&mut points[..self.len], &[secret; LANES][..self.len], &mut shared[..self.len]);
+        let keys = shared.map(|s| HopKeys::new(&s));
+        shared.zeroize();
+        let valid = self.points.map(|p| p.is_some());
+        points.into_iter().zip(keys).zip(valid).zip(self.lengths).take(self.len).map(
+            |(((point, keys), valid), length)| {
+                if valid { Ok(Opened { point, keys }) } else { Err(Error::Length(length)) }
+            },
+        )
+    }
+}
+
+impl Opened {
+    /// By which a replay is recognised. Only the tag of an authentic packet is worth remembering.
+    pub fn replay_tag(&self) -> &Key {
+        self.keys.replay_tag()
+    }
+
+    /// True if the header is as its sender made it.
+    pub fn is_authentic(&self, packet: &[u8]) -> bool {
+        header_of(packet).is_some_and(|header| {
+            let (mac, routing) = sealed_routing(header);
+            self.keys.is_authentic(mac, routing)
+        })
+    }
+
+    /// Takes off the header's layer in place, but for the group element: [`finish`] does the rest.
+    ///
+    /// # Errors
+    /// [`Error::Mac`], and what an authentic header can be wrong in. The packet is then of no more use.
+    pub fn route(&self, packet: &mut [u8]) -> Result<Routed, Error> {
+        if !self.is_authentic(packet) {
+            return Err(Error::Mac);
+        }
+        let length = packet.len();
+        let Some(header) = packet.first_chunk_mut::<HEADER_LEN>() else {
+            return Err(Error::Length(length));
+        };
+        let mut plain = [0; STREAM_OUT_LEN];
+        plain[..ROUTING_LEN].copy_from_slice(&header[ELEMENT_LEN + MAC_LEN..]);
+        self.keys.apply_stream(&mut plain);
+        let flag = plain[0];
+        if flag != FORWARD && flag != LAST {
+            return Err(Error::Flag(flag));
+        }
+        let version = plain[1..].first_chunk::<VERSION_LEN>().and_then(|v| Version::from_bytes(*v));
+        let version = version.ok_or(Error::Version)?;
+        let mut address = [0; 32];
+        address.copy_from_slice(&plain[1 + VERSION_LEN..1 + VERSION_LEN + 32]);
+        if flag == LAST {
+            let mut identifier = [0; IDENTIFIER_LEN];
+            identifier.copy_from_slice(&plain[LAST_HOP_LEN - IDENTIFIER_LEN..LAST_HOP_LEN]);
+            return Ok(Routed::Last { destination: address, identifier, version });
+        }
+        let mut nanos = [0; 8];
+        nanos.copy_from_slice(&plain[HOP_LEN - MAC_LEN - 8..HOP_LEN - MAC_LEN]);
+        // The next hop's MAC and routing information follow as they are in its header.
+        header[ELEMENT_LEN..].copy_from_slice(&plain[HOP_LEN - MAC_LEN..]);
+        let delay = Duration::from_nanos(u64::from_be_bytes(nanos));
+        Ok(Routed::Forward { next: address, delay, version })
+    }
+}
+
+/// A packet of a batch with what is known of it.
+pub type Job<'a> = (Opened, Routed, &'a mut [u8]);
+
+/// Does the rest for packets that were routed: blinds the group elements of those that go on, and takes a layer
+/// off every payload.
+pub fn finish(backend: Backend, jobs: &mut [Job<'_>]) {
+    let mut group = [0; LANES];
+    let mut len = 0;
+    for i in 0..jobs.len() {
+        let (opened, routed, packet) = &mut jobs[i];
+        payload::decrypt(&opened.keys.payload_key(routed.version()), &mut packet[HEADER_LEN..]);
+        if matches!(routed, Routed::Forward { .. }) {
+            group[len] = i;
+            len += 1;
+        }
+        if len == LANES {
+            blind(backend, jobs, &group);
+            len = 0;
+        }
+    }
+    blind(backend, jobs, &group[..len]);
+}
+
+/// Blinds the group elements of these jobs, at most eight.
+fn blind(backend: Backend, jobs: &mut [Job<'_>], group: &[usize]) {
+    let Some(&first) = group.first() else { return };
+    let job = |lane: usize| &jobs[group.get(lane).copied().unwrap_or(first)].0;
+    let mut points: [Point; LANES] = std::array::from_fn(|lane| job(lane).point.clone());
+    let factors: [&Key; LANES] = std::array::from_fn(|lane| job(lane).keys.blinding());
+    let mut blinded = [[0; 32]; LANES];
+    let n = group.len();
+    backend.multiply(&mut points[..n], &factors[..n], &mut blinded[..n]);
+    for (i, element) in group.iter().zip(blinded) {
+        jobs[*i].2[..ELEMENT_LEN].copy_from_slice(&element);
+    }
+}
+
+/// The message of a packet at its last relay, after [`finish`].
+///
+/// # Errors
+/// [`Error::Payload`]: it was altered, or answers a reply block of one seed, which only its maker can read.
+pub fn message(packet: &[u8]) -> Result<&[u8], Error> {
+    payload::unpad(packet.get(HEADER_LEN..).ok_or(Error::Payload)?)
+}
