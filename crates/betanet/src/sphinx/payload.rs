@@ -2,9 +2,8 @@
 
 use super::keys::PayloadKey;
 use super::{Error, PAYLOAD_OVERHEAD};
-use blake2::Blake2bMac;
-use blake2::digest::consts::U32;
-use blake2::digest::{KeyInit, Mac};
+use blake2b_simd::Params;
+use blake2b_simd::many::{HashManyJob, hash_many};
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use zeroize::Zeroizing;
@@ -29,28 +28,47 @@ pub(super) fn encrypt(key: &PayloadKey, payload: &mut [u8]) {
 
 /// Takes a layer off. The payload is longer than [`LEFT`].
 pub(super) fn decrypt(key: &PayloadKey, payload: &mut [u8]) {
-    let Some((left, right)) = payload.split_first_chunk_mut::<LEFT>() else { return };
-    hash(key, ROUND_4, left, right);
-    stream(key, ROUND_3, left, right);
-    hash(key, ROUND_2, left, right);
-    stream(key, ROUND_1, left, right);
+    decrypt_group(std::array::from_ref(key), [payload]);
 }
 
-fn stream(key: &PayloadKey, round: usize, left: &[u8; LEFT], right: &mut [u8]) {
-    let mut round_key = Zeroizing::new(*left);
-    for (k, sub) in round_key.iter_mut().zip(&key.0[round..]) {
-        *k ^= sub;
+/// Takes a layer off each of these. Several are hashed at once, each in its own lane.
+pub(super) fn decrypt_group<const N: usize>(keys: &[PayloadKey; N], payloads: [&mut [u8]; N]) {
+    // One that is too short is empty on the right, and nobody asks for it.
+    let mut halves = payloads.map(|p| p.split_at_mut(p.len().min(LEFT)));
+    for (hashed, streamed) in [(ROUND_4, ROUND_3), (ROUND_2, ROUND_1)] {
+        let params: [Params; N] = std::array::from_fn(|i| keyed(&keys[i], hashed));
+        let mut jobs: [_; N] = std::array::from_fn(|i| HashManyJob::new(&params[i], halves[i].1));
+        hash_many(&mut jobs);
+        let macs = jobs.map(|job| job.to_hash());
+        for (i, (left, right)) in halves.iter_mut().enumerate() {
+            xor(left, macs[i].as_bytes());
+            stream(&keys[i], streamed, left, right);
+        }
     }
+}
+
+fn xor(bytes: &mut [u8], with: &[u8]) {
+    for (b, w) in bytes.iter_mut().zip(with) {
+        *b ^= w;
+    }
+}
+
+fn stream(key: &PayloadKey, round: usize, left: &[u8], right: &mut [u8]) {
+    let mut round_key = Zeroizing::new([0; LEFT]);
+    round_key.copy_from_slice(&key.0[round..round + LEFT]);
+    xor(&mut *round_key, left);
     ChaCha20::new((&*round_key).into(), &[0; 12].into()).apply_keystream(right);
 }
 
-fn hash(key: &PayloadKey, round: usize, left: &mut [u8; LEFT], right: &[u8]) {
-    let Some(sub) = key.0[round..].first_chunk::<64>() else { return };
-    let mut mac = <Blake2bMac<U32> as KeyInit>::new(sub.into());
-    mac.update(right);
-    for (l, tag) in left.iter_mut().zip(mac.finalize().as_bytes()) {
-        *l ^= tag;
-    }
+/// BLAKE2b with this round's key of 64 bytes.
+fn keyed(key: &PayloadKey, round: usize) -> Params {
+    let mut params = Params::new();
+    params.hash_length(LEFT).key(&key.0[round..round + 64]);
+    params
+}
+
+fn hash(key: &PayloadKey, round: usize, left: &mut [u8], right: &[u8]) {
+    xor(left, keyed(key, round).hash(right).as_bytes());
 }
 
 /// Writes a message with its zeros and padding over the whole payload.

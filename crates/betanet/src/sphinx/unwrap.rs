@@ -11,6 +11,9 @@ use crate::x25519::{Backend, LANES, Point};
 use std::time::Duration;
 use zeroize::Zeroize;
 
+/// Payloads that are hashed at once: as many as AVX2 has lanes for.
+const HASHED_TOGETHER: usize = 4;
+
 /// A packet whose key agreement is done. Nothing of the packet was changed.
 pub struct Opened {
     point: Point,
@@ -157,12 +160,19 @@ pub type Job<'a> = (Opened, Routed, &'a mut [u8]);
 /// Does the rest for packets that were routed: blinds the group elements of those that go on, and takes a layer
 /// off every payload.
 pub fn finish(backend: Backend, jobs: &mut [Job<'_>]) {
+    let mut fours = jobs.chunks_exact_mut(HASHED_TOGETHER);
+    for four in &mut fours {
+        if let [a, b, c, d] = four {
+            decrypt_group([a, b, c, d]);
+        }
+    }
+    for job in fours.into_remainder() {
+        decrypt_group([job]);
+    }
     let mut group = [0; LANES];
     let mut len = 0;
     for i in 0..jobs.len() {
-        let (opened, routed, packet) = &mut jobs[i];
-        payload::decrypt(&opened.keys.payload_key(routed.version()), &mut packet[HEADER_LEN..]);
-        if matches!(routed, Routed::Forward { .. }) {
+        if matches!(jobs[i].1, Routed::Forward { .. }) {
             group[len] = i;
             len += 1;
         }
@@ -172,6 +182,11 @@ pub fn finish(backend: Backend, jobs: &mut [Job<'_>]) {
         }
     }
     blind(backend, jobs, &group[..len]);
+}
+
+fn decrypt_group<const N: usize>(jobs: [&mut Job<'_>; N]) {
+    let keys = jobs.each_ref().map(|(opened, routed, _)| opened.keys.payload_key(routed.version()));
+    payload::decrypt_group(&keys, jobs.map(|(_, _, packet)| &mut packet[HEADER_LEN..]));
 }
 
 /// Blinds the group elements of these jobs, at most eight.
