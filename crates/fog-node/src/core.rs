@@ -75,7 +75,7 @@ impl Core {
         let (inbound, datagrams) = mpsc::channel(INBOUND);
         let strangers = vec![crate::wire::HELLO];
         let (endpoint, events) =
-            Endpoint::start(pool.clone(), me.sealing(), road.clone(), strangers, datagrams);
+            Endpoint::start(pool.clone(), me.sealing(), road.clone(), strangers, datagrams).await?;
         let own_keys = secrets.test_network.as_ref().map(TestNetwork::copy);
         let core = Arc::new(Self {
             compute: Compute::new(&config, me.signing()).map_err(internal)?,

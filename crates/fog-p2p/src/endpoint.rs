@@ -78,6 +78,11 @@ fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
+/// The number of this start. It is on disk before the first acknowledgement carries it.
+async fn count_start(pool: &SqlitePool) -> sqlx::Result<u32> {
+    sqlx::query_scalar("UPDATE p2p_starts SET starts = starts + 1 RETURNING starts").fetch_one(pool).await
+}
+
 enum Command {
     Wake,
     Withdraw(MessageId),
@@ -101,20 +106,23 @@ pub struct Endpoint {
 impl Endpoint {
     /// Starts. Sealed datagrams come in over `inbound`, events go out over the returned receiver, which the
     /// application must keep reading.
-    pub fn start(
+    ///
+    /// # Errors
+    /// Those of the database, in which the start is counted.
+    pub async fn start(
         pool: SqlitePool,
         secret: StaticSecret,
         road: Arc<dyn Transport>,
         stranger_kinds: Vec<u16>,
         inbound: mpsc::Receiver<Vec<u8>>,
-    ) -> (Self, mpsc::Receiver<Event>) {
-        let started_ms = unix_ms();
+    ) -> sqlx::Result<(Self, mpsc::Receiver<Event>)> {
+        let start = count_start(&pool).await?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let (events, event_receiver) = mpsc::channel(EVENTS);
         let endpoint = Self { commands, resent: Arc::default(), blocked: Arc::default() };
         let driver = Driver {
             pool,
-            sessions: Sessions::new(road.datagram_len(), road.patience(), stranger_kinds, started_ms),
+            sessions: Sessions::new(road.datagram_len(), road.patience(), stranger_kinds, start),
             secret,
             road,
             events,
@@ -124,7 +132,7 @@ impl Endpoint {
             delivered: HashMap::new(),
         };
         tokio::spawn(driver.run(receiver, inbound));
-        (endpoint, event_receiver)
+        Ok((endpoint, event_receiver))
     }
 
     /// The outbox has something new: call after the commit.
@@ -388,3 +396,6 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

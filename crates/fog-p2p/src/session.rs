@@ -93,13 +93,15 @@ pub struct Sessions {
     stranger_kinds: Vec<u16>,
     counter: u64,
     resent: u64,
+    /// The last attempt at putting a message together: the start in the upper half, a count in the lower.
     attempt: u64,
 }
 
 impl Sessions {
     /// Sessions over a road with datagrams of this length. `stranger_kinds` are the kinds of message that
-    /// somebody unknown may send. `started_ms` rises from one start of the program to the next (Unix time).
-    pub fn new(datagram_len: usize, patience: Duration, stranger_kinds: Vec<u16>, started_ms: u64) -> Self {
+    /// somebody unknown may send. `start` rises from one start of the program to the next, whatever the clock
+    /// does: what was put together before a restart is told apart by it.
+    pub fn new(datagram_len: usize, patience: Duration, stranger_kinds: Vec<u16>, start: u32) -> Self {
         Self {
             peers: HashMap::new(),
             by_message: HashMap::new(),
@@ -110,7 +112,7 @@ impl Sessions {
             stranger_kinds,
             counter: 0,
             resent: 0,
-            attempt: started_ms,
+            attempt: u64::from(start) << 32,
         }
     }
 
