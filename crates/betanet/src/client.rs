@@ -3,8 +3,8 @@
 use crate::Key;
 use crate::directory::Consensus;
 use crate::link::{Frame, Role};
-use crate::outgoing::{self, LinkState, Target};
-use crate::packet::{self, Hop, MAX_MESSAGE, PacketError};
+use crate::outgoing::{self, Frames, LinkState, Target};
+use crate::packet::{Hop, MAX_MESSAGE, PacketError, Tables};
 use crate::path::{self, Health, PathError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -50,7 +50,8 @@ pub struct Client {
     home: Key,
     mailbox: Key,
     mean_delay_micros: AtomicU64,
-    entries: HashMap<Key, (mpsc::Sender<Frame>, watch::Receiver<LinkState>)>,
+    entries: HashMap<Key, (mpsc::Sender<Frames>, watch::Receiver<LinkState>)>,
+    tables: Tables,
     home_state: watch::Receiver<LinkState>,
     health: Mutex<Health>,
     sent: AtomicU64,
@@ -107,6 +108,7 @@ impl Client {
             mean_delay_micros: AtomicU64::new(0),
             consensus,
             entries,
+            tables: Tables::default(),
             home_state,
             health: Mutex::default(),
             sent: AtomicU64::new(0),
@@ -129,9 +131,9 @@ impl Client {
             let health = self.health.lock();
             path::draw(&mut rand::rng(), &self.consensus, &health, home, mean, |id| self.entry_up(id))?
         };
-        let packet = packet::build(message, &hops, mailbox)?;
+        let packet = self.tables.build(message, &hops, mailbox)?;
         let (queue, _) = self.entries.get(&hops[0].relay).ok_or(PathError::EmptyLayer(1))?;
-        queue.try_send(Frame::Packet(packet)).map_err(|_| SendError::Busy)?;
+        queue.try_send(vec![Frame::Packet(packet)]).map_err(|_| SendError::Busy)?;
         self.sent.fetch_add(1, Ordering::Relaxed);
         Ok(hops)
     }
@@ -204,7 +206,7 @@ impl Drop for Client {
 async fn receive(
     mut frames: mpsc::Receiver<Frame>,
     messages: mpsc::Sender<Vec<u8>>,
-    receipts: mpsc::Sender<Frame>,
+    receipts: mpsc::Sender<Frames>,
     count: Arc<AtomicU64>,
 ) {
     while let Some(frame) = frames.recv().await {
@@ -213,7 +215,7 @@ async fn receive(
                 return;
             }
             count.fetch_add(1, Ordering::Relaxed);
-            if receipts.send(Frame::Received(number)).await.is_err() {
+            if receipts.send(vec![Frame::Received(number)]).await.is_err() {
                 return;
             }
         }

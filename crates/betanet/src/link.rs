@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use x25519_dalek::StaticSecret;
@@ -20,6 +20,10 @@ use x25519_dalek::StaticSecret;
 pub const MAX_FRAME: usize = 4096;
 const TAG_LEN: usize = 16;
 const MAX_PLAIN: usize = MAX_FRAME - TAG_LEN;
+/// Bytes that a link reads at once, when there are as many.
+const MAX_READ: usize = 256 * 1024;
+/// Room for reading on a quiet link.
+const FIRST_READ: usize = 2 * MAX_FRAME;
 const PATTERN: &str = "Noise_XK_25519_ChaChaPoly_BLAKE2s";
 /// How long a handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -125,12 +129,16 @@ async fn write_raw<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Resul
     Ok(())
 }
 
-/// The reading half of a link.
+/// The reading half of a link. Reads what there is, up to [`MAX_READ`], and gives the frames in it together.
 pub struct LinkReader {
-    io: BufReader<OwnedReadHalf>,
+    io: OwnedReadHalf,
     noise: Arc<StatelessTransportState>,
     nonce: u64,
+    /// What was read and not yet given lies from `start` to `end`.
     buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    plain: Vec<u8>,
 }
 
 /// The writing half of a link.
@@ -147,13 +155,57 @@ impl LinkReader {
     /// # Errors
     /// Any [`LinkError`]; the link is of no use afterwards.
     pub async fn read(&mut self) -> Result<Frame, LinkError> {
-        tokio::time::timeout(IDLE_TIMEOUT, read_raw(&mut self.io, &mut self.buffer))
-            .await
-            .map_err(|_| LinkError::Timeout)??;
-        let mut plain = vec![0; self.buffer.len()];
-        let len = self.noise.read_message(self.nonce, &self.buffer, &mut plain)?;
+        loop {
+            if let Some(frame) = self.next()? {
+                return Ok(frame);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Adds the frames that are there to `frames`, at least one.
+    ///
+    /// # Errors
+    /// Any [`LinkError`]; the link is of no use afterwards.
+    pub async fn read_batch(&mut self, frames: &mut Vec<Frame>) -> Result<(), LinkError> {
+        frames.push(self.read().await?);
+        while let Some(frame) = self.next()? {
+            frames.push(frame);
+        }
+        Ok(())
+    }
+
+    /// The next frame that was read whole already.
+    fn next(&mut self) -> Result<Option<Frame>, LinkError> {
+        let waiting = &self.buffer[self.start..self.end];
+        let Some((len, rest)) = waiting.split_first_chunk::<4>() else { return Ok(None) };
+        let len = u32::from_be_bytes(*len) as usize;
+        if len > MAX_FRAME {
+            return Err(LinkError::FrameLength(len));
+        }
+        let Some(sealed) = rest.get(..len) else { return Ok(None) };
+        self.plain.resize(MAX_FRAME, 0);
+        let plain = self.noise.read_message(self.nonce, sealed, &mut self.plain)?;
         self.nonce += 1;
-        Frame::decode(&plain[..len])
+        self.start += 4 + len;
+        Frame::decode(&self.plain[..plain]).map(Some)
+    }
+
+    /// Waits for more bytes. The buffer grows only on links that fill it.
+    async fn fill(&mut self) -> Result<(), LinkError> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.end == self.buffer.len() {
+            self.buffer.resize((self.end * 2).clamp(FIRST_READ, MAX_READ), 0);
+        }
+        let read = self.io.read(&mut self.buffer[self.end..]);
+        let n = tokio::time::timeout(IDLE_TIMEOUT, read).await.map_err(|_| LinkError::Timeout)??;
+        if n == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+        self.end += n;
+        Ok(())
     }
 }
 
@@ -187,10 +239,13 @@ fn halves(stream: TcpStream, state: HandshakeState) -> Result<(LinkReader, LinkW
     let (read, write) = stream.into_split();
     Ok((
         LinkReader {
-            io: BufReader::with_capacity(64 * 1024, read),
+            io: read,
             noise: noise.clone(),
             nonce: 0,
             buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            plain: Vec::new(),
         },
         LinkWriter { io: BufWriter::with_capacity(64 * 1024, write), noise, nonce: 0, buffer: Vec::new() },
     ))
@@ -330,6 +385,41 @@ mod tests {
             assert_eq!(&s.reader.read().await.expect("reads"), f);
             assert_eq!(&cr.read().await.expect("reads"), f);
         }
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_what_was_written_in_whole_and_in_order() {
+        let (relay, client) = (StaticSecret::random(), StaticSecret::random());
+        let (a, b) = pair().await;
+        let key = PublicKey::from(&relay).to_bytes();
+        let (c, s) = tokio::join!(connect(a, &client, &key, Role::Sender), accept(b, &relay));
+        let ((_cr, mut cw), mut s) = (c.expect("connects"), s.expect("accepts"));
+        const MANY: usize = 500;
+        let write = async {
+            for i in 0..MANY {
+                let frame = match i % 3 {
+                    0 => Frame::Packet(vec![i as u8; PACKET_LEN]),
+                    1 => Frame::Ping,
+                    _ => Frame::Received(i as u64),
+                };
+                cw.write(&frame).await.expect("writes");
+            }
+            cw.flush().await.expect("flushes");
+        };
+        let read = async {
+            let (mut frames, mut batches) = (Vec::new(), 0);
+            while frames.len() < MANY {
+                s.reader.read_batch(&mut frames).await.expect("reads");
+                batches += 1;
+            }
+            (frames, batches)
+        };
+        let ((), (frames, batches)) = tokio::join!(write, read);
+        assert_eq!(frames.len(), MANY);
+        for (i, frame) in frames.iter().enumerate().filter(|(i, _)| i % 3 == 2) {
+            assert_eq!(*frame, Frame::Received(i as u64));
+        }
+        assert!(batches < MANY / 2, "{batches} batches");
     }
 
     #[tokio::test]

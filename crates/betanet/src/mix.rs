@@ -1,21 +1,25 @@
 //! A relay as a state machine without IO: packets and the time go in, packets to send come out.
 //!
 //! ```text
-//! open (key agreement, no state) → seen before? → unwrap → remember → delay queue → Forward | mailbox
+//! packet::open (key agreement, header; no state) → admit: seen before? → packet::unwrap (payload; no state)
+//!     → hold: delay queue | mailbox → poll → Forward
 //! ```
+//!
+//! Both steps without state work on whole batches, outside of the lock around [`Mix`].
 
+mod lateness;
 mod mailbox;
 mod replay;
 
+pub use lateness::Lateness;
 pub use mailbox::{Mailboxes, Queued};
 pub use replay::{ReplayError, ReplayFilter};
 
 use crate::Key;
-use crate::packet::{self, PacketError, Unwrapped};
+use crate::packet::{Opened, PacketError, Unwrapped};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::Instant;
-use x25519_dalek::StaticSecret;
 
 /// The most packets held at once; beyond it new ones are refused, which the links turn into back-pressure.
 pub const MAX_HELD: usize = 65_536;
@@ -60,6 +64,12 @@ pub struct Counters {
     pub full: u64,
     /// Messages for mailboxes that never registered here, or whose quota is used up.
     pub undeliverable: u64,
+    /// Packets for relays that could not be reached in time.
+    pub unsent: u64,
+    /// Packets that wait for their time now.
+    pub held: usize,
+    /// How late packets left.
+    pub lateness: Lateness,
 }
 
 struct Held {
@@ -108,67 +118,64 @@ impl Mix {
         }
     }
 
-    /// The part of the work that needs no state: run it before taking the lock around [`Mix`].
-    ///
-    /// # Errors
-    /// Those of [`packet::open`].
-    pub fn open(secret: &StaticSecret, bytes: &[u8]) -> Result<packet::Opened, PacketError> {
-        packet::open(secret, bytes)
-    }
-
-    /// Takes an opened packet: refuses replays before it touches the payload, then holds or delivers it.
-    /// For a delivery the mailbox's key is returned, so that the driver can wake its link.
-    ///
-    /// # Errors
-    /// [`Refused`]; the counters tell how often.
-    pub fn accept(
-        &mut self,
-        now: Instant,
-        opened: Result<packet::Opened, PacketError>,
-    ) -> Result<Option<Key>, Refused> {
-        let result = self.try_accept(now, opened);
-        match &result {
-            Err(Refused::Replay) => self.counters.replays += 1,
-            Err(Refused::Packet(_)) => self.counters.malformed += 1,
-            Err(Refused::Full(_)) => self.counters.full += 1,
-            Ok(_) => {}
+    /// Lets in what was not here before, while there is room. Only authentic packets are remembered, so junk
+    /// cannot fill the filter.
+    pub fn admit(&mut self, batch: Vec<Result<Opened, PacketError>>) -> Vec<Opened> {
+        let room = MAX_HELD.saturating_sub(self.held.len());
+        let mut admitted = Vec::with_capacity(batch.len());
+        for packet in batch {
+            match packet.map_err(Refused::from).and_then(|p| self.admit_one(p, admitted.len() < room)) {
+                Ok(opened) => admitted.push(opened),
+                Err(e) => self.refuse(&e),
+            }
         }
-        result
+        admitted
     }
 
-    fn try_accept(
-        &mut self,
-        now: Instant,
-        opened: Result<packet::Opened, PacketError>,
-    ) -> Result<Option<Key>, Refused> {
-        let opened = opened?;
+    fn admit_one(&mut self, opened: Opened, room: bool) -> Result<Opened, Refused> {
         let tag = opened.replay_tag();
         if self.replay.contains(tag) {
             return Err(Refused::Replay);
         }
-        if self.held.len() >= MAX_HELD {
+        if !room {
             return Err(Refused::Full("too many packets wait"));
         }
-        let unwrapped = opened.unwrap_layer()?;
-        // Only a tag whose header was authentic is remembered, so junk cannot fill the filter.
         self.replay.insert(tag).map_err(|_| Refused::Full("the replay filter has no room"))?;
-        match unwrapped {
-            Unwrapped::Forward { next, delay, packet } => {
-                let number = self.next_number;
-                self.next_number += 1;
-                self.held.push(Held { due: now + delay, number, next, packet });
-                Ok(None)
-            }
-            Unwrapped::Deliver { mailbox, message } => {
-                if self.mailboxes.put(&mailbox, message, now) {
-                    self.counters.delivered += 1;
-                    Ok(Some(mailbox))
-                } else {
-                    self.counters.undeliverable += 1;
-                    Ok(None)
+        Ok(opened)
+    }
+
+    fn refuse(&mut self, why: &Refused) {
+        match why {
+            Refused::Replay => self.counters.replays += 1,
+            Refused::Packet(_) => self.counters.malformed += 1,
+            Refused::Full(_) => self.counters.full += 1,
+        }
+        tracing::debug!("packet refused: {why}");
+    }
+
+    /// Holds admitted packets for their delays, or puts them into mailboxes, whose keys are returned, so that the
+    /// driver can wake their links.
+    pub fn hold(&mut self, now: Instant, batch: Vec<Result<Unwrapped, PacketError>>) -> Vec<Key> {
+        let mut woken = Vec::new();
+        for unwrapped in batch {
+            match unwrapped {
+                Ok(Unwrapped::Forward { next, delay, packet }) => {
+                    let number = self.next_number;
+                    self.next_number += 1;
+                    self.held.push(Held { due: now + delay, number, next, packet });
                 }
+                Ok(Unwrapped::Deliver { mailbox, message }) => {
+                    if self.mailboxes.put(&mailbox, message, now) {
+                        self.counters.delivered += 1;
+                        woken.push(mailbox);
+                    } else {
+                        self.counters.undeliverable += 1;
+                    }
+                }
+                Err(e) => self.refuse(&e.into()),
             }
         }
+        woken
     }
 
     /// The next packet whose delay is over.
@@ -178,12 +185,23 @@ impl Mix {
         }
         let Held { due, next, packet, .. } = self.held.pop()?;
         self.counters.forwarded += 1;
+        self.counters.lateness.add(now.saturating_duration_since(due));
         Some(Forward { next, packet, due })
     }
 
     /// When [`Mix::poll`] has something next.
     pub fn next_due(&self) -> Option<Instant> {
         self.held.peek().map(|h| h.due)
+    }
+
+    /// True while no further packet would be admitted.
+    pub fn is_full(&self) -> bool {
+        self.held.len() >= MAX_HELD
+    }
+
+    /// Packets that left in time could not be sent on.
+    pub fn lost(&mut self, packets: u64) {
+        self.counters.unsent += packets;
     }
 
     /// The mailboxes that this relay is home to.
@@ -193,7 +211,7 @@ impl Mix {
 
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { held: self.held.len(), ..self.counters }
     }
 
     /// Writes what must survive a restart. Call it every tick.
@@ -208,9 +226,9 @@ impl Mix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Hop, build};
+    use crate::packet::{self, Hop, build};
     use std::time::Duration;
-    use x25519_dalek::PublicKey;
+    use x25519_dalek::{PublicKey, StaticSecret};
 
     fn hop(secret: &StaticSecret, id: u8, ms: u64) -> Hop {
         Hop {
@@ -220,6 +238,12 @@ mod tests {
         }
     }
 
+    fn take(mix: &mut Mix, now: Instant, secret: &StaticSecret, packets: &[&Vec<u8>]) -> Vec<Key> {
+        let opened = packet::open(secret, packets.iter().map(|p| (*p).clone()).collect());
+        let admitted = mix.admit(opened);
+        mix.hold(now, packet::unwrap(admitted))
+    }
+
     #[test]
     fn packets_leave_when_due_and_replays_do_not_enter() {
         let (a, b) = (StaticSecret::random(), StaticSecret::random());
@@ -227,27 +251,28 @@ mod tests {
         let mut mix = Mix::new(ReplayFilter::in_memory(100));
         let start = Instant::now();
         let (slow, fast) = (packet(80), packet(20));
-        for p in [&slow, &fast] {
-            assert_eq!(mix.accept(start, Mix::open(&a, p)), Ok(None));
-        }
-        assert_eq!(mix.accept(start, Mix::open(&a, &slow)), Err(Refused::Replay));
-        assert!(matches!(mix.accept(start, Mix::open(&b, &slow)), Err(Refused::Packet(_))));
+        // The same packet twice in one batch, then again in another.
+        take(&mut mix, start, &a, &[&slow, &fast, &slow]);
+        take(&mut mix, start, &a, &[&slow]);
+        take(&mut mix, start, &b, &[&slow]);
+        let c = mix.counters();
+        assert_eq!((c.held, c.replays, c.malformed), (2, 2, 1));
         assert_eq!(mix.next_due(), Some(start + Duration::from_millis(20)));
         assert_eq!(mix.poll(start + Duration::from_millis(19)), None);
-        let first = mix.poll(start + Duration::from_millis(20)).expect("due");
+        let first = mix.poll(start + Duration::from_millis(21)).expect("due");
         assert_eq!((first.next, first.due), ([2; 32], start + Duration::from_millis(20)));
         assert!(mix.poll(start + Duration::from_millis(79)).is_none());
         assert!(mix.poll(start + Duration::from_millis(80)).is_some());
         let c = mix.counters();
-        assert_eq!((c.forwarded, c.replays, c.malformed), (2, 1, 1));
+        assert_eq!((c.forwarded, c.held, c.lateness.total()), (2, 0, Duration::from_millis(1)));
 
         // The second relay is the home: it delivers only to a mailbox that registered.
         let mut home = Mix::new(ReplayFilter::in_memory(100));
-        assert_eq!(home.accept(start, Mix::open(&b, &first.packet)), Ok(None));
+        assert_eq!(take(&mut home, start, &b, &[&first.packet]), Vec::<Key>::new());
         assert_eq!(home.counters().undeliverable, 1);
         home.mailboxes().register([9; 32], start);
         let packet = build(b"again", &[hop(&b, 2, 0)], &[9; 32]).expect("builds");
-        assert_eq!(home.accept(start, Mix::open(&b, &packet)), Ok(Some([9; 32])));
+        assert_eq!(take(&mut home, start, &b, &[&packet]), vec![[9; 32]]);
         assert_eq!(
             home.mailboxes().unsent(&[9; 32], 0).next().map(|q| q.message.clone()),
             Some(b"again".to_vec())
@@ -259,10 +284,9 @@ mod tests {
         let a = StaticSecret::random();
         let packet = || build(b"", &[hop(&a, 1, 0), hop(&a, 2, 0)], &[0; 32]).expect("builds");
         let mut mix = Mix::new(ReplayFilter::in_memory(1));
-        let now = Instant::now();
-        let first = packet();
-        assert!(mix.accept(now, Mix::open(&a, &first)).is_ok());
-        assert!(matches!(mix.accept(now, Mix::open(&a, &packet())), Err(Refused::Full(_))));
-        assert_eq!(mix.accept(now, Mix::open(&a, &first)), Err(Refused::Replay));
+        let (first, second) = (packet(), packet());
+        take(&mut mix, Instant::now(), &a, &[&first, &second, &first]);
+        let c = mix.counters();
+        assert_eq!((c.held, c.full, c.replays), (1, 1, 1));
     }
 }

@@ -15,6 +15,9 @@ const LAST_BACKOFF: Duration = Duration::from_secs(10);
 /// Frames written before a flush, so that one slow reader cannot keep the buffer from being sent.
 const BATCH: usize = 64;
 
+/// Frames that were handed over together, to be written together.
+pub(crate) type Frames = Vec<Frame>;
+
 /// How a kept link is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LinkState {
@@ -40,19 +43,19 @@ pub(crate) struct Target {
 /// Runs until `cancel` or until the sender of `queue` is gone.
 pub(crate) async fn keep(
     target: Target,
-    mut queue: mpsc::Receiver<Frame>,
+    mut queue: mpsc::Receiver<Frames>,
     incoming: Option<mpsc::Sender<Frame>>,
     state: watch::Sender<LinkState>,
     cancel: CancellationToken,
 ) {
     let mut backoff = FIRST_BACKOFF;
-    let mut waiting: Option<Frame> = None;
+    let mut waiting: Option<Frames> = None;
     loop {
         if target.lazy && waiting.is_none() {
             tokio::select! {
                 () = cancel.cancelled() => return,
-                frame = queue.recv() => match frame {
-                    Some(frame) => waiting = Some(frame),
+                frames = queue.recv() => match frames {
+                    Some(frames) => waiting = Some(frames),
                     None => return,
                 },
             }
@@ -82,8 +85,8 @@ pub(crate) async fn keep(
 
 async fn run(
     target: &Target,
-    waiting: &mut Option<Frame>,
-    queue: &mut mpsc::Receiver<Frame>,
+    waiting: &mut Option<Frames>,
+    queue: &mut mpsc::Receiver<Frames>,
     incoming: Option<&mpsc::Sender<Frame>>,
     state: &watch::Sender<LinkState>,
 ) -> Result<(), LinkError> {
@@ -111,23 +114,25 @@ async fn run(
     let write = async {
         let mut ping = interval_at(Instant::now() + IDLE_TIMEOUT / 3, IDLE_TIMEOUT / 3);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if let Some(frame) = waiting.take() {
-            writer.write(&frame).await?;
-            writer.flush().await?;
-        }
+        let mut frames = waiting.take().unwrap_or_default();
         loop {
-            tokio::select! {
-                frame = queue.recv() => match frame {
-                    Some(frame) => writer.write(&frame).await?,
-                    None => return Ok::<(), LinkError>(()),
-                },
-                _ = ping.tick() => writer.write(&Frame::Ping).await?,
+            while frames.len() < BATCH
+                && let Ok(more) = queue.try_recv()
+            {
+                frames.extend(more);
             }
-            for _ in 0..BATCH {
-                match queue.try_recv() {
-                    Ok(frame) => writer.write(&frame).await?,
-                    Err(_) => break,
+            if frames.is_empty() {
+                tokio::select! {
+                    more = queue.recv() => match more {
+                        Some(more) => frames = more,
+                        None => return Ok::<(), LinkError>(()),
+                    },
+                    _ = ping.tick() => frames.push(Frame::Ping),
                 }
+                continue;
+            }
+            for frame in frames.drain(..) {
+                writer.write(&frame).await?;
             }
             writer.flush().await?;
         }

@@ -1,73 +1,41 @@
 //! A mixnode: the driver with sockets and timers around [`Mix`].
+//!
+//! ```text
+//! link ── one read ──> batch ── worker: open, admit, unwrap, hold ──> Mix
+//! Mix ── tick (0.25 ms, a thread of its own) ──> one batch for each peer ──> link: one write
+//! ```
+//!
+//! Each accepted link is a task; its reads are as large as what waits in the socket, and what one read brought goes
+//! through the relay together. Where the relay is full or a peer is faster than it may be, its link is not read:
+//! TCP holds the sender back.
+
+mod keys;
+mod links;
+mod mixer;
+
+pub use keys::RelayKeys;
 
 use crate::Key;
 use crate::directory::Consensus;
-use crate::link::{self, Accepted, Frame, LinkError, LinkWriter, Role};
 use crate::mix::{Counters, Mix, ReplayFilter};
-use crate::outgoing::{self, LinkState, Target};
+use crate::outgoing::Frames;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use tokio::time::sleep_until;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use x25519_dalek::{PublicKey, StaticSecret};
 
-/// Links that a relay holds at once; more are closed at once.
-const MAX_LINKS: usize = 1024;
-/// Packets that wait for a peer whose link is slow or down.
-const PEER_QUEUE: usize = 1024;
-/// Frames that wait for the writer of an accepted link.
-const CLIENT_QUEUE: usize = 64;
 /// Packets that one relay remembers under one key, 16 bytes each on disk.
 const REPLAY_CAPACITY: usize = 1 << 20;
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
-
-/// A relay's two secret keys. Both are zeroised when dropped.
-#[derive(Clone)]
-pub struct RelayKeys {
-    /// For links; its public half is the relay's id.
-    pub link: StaticSecret,
-    /// For Sphinx packets.
-    pub sphinx: StaticSecret,
-}
-
-impl RelayKeys {
-    /// Fresh keys.
-    pub fn generate() -> Self {
-        Self { link: StaticSecret::random(), sphinx: StaticSecret::random() }
-    }
-
-    /// From 64 secret bytes: link key, then Sphinx key.
-    pub fn from_bytes(bytes: &[u8; 64]) -> Self {
-        let half = |r: std::ops::Range<usize>| -> [u8; 32] { bytes[r].try_into().unwrap_or_default() };
-        Self { link: half(0..32).into(), sphinx: half(32..64).into() }
-    }
-
-    /// The 64 secret bytes for [`RelayKeys::from_bytes`]. Zeroise them.
-    pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 64]> {
-        let mut bytes = zeroize::Zeroizing::new([0; 64]);
-        bytes[..32].copy_from_slice(self.link.as_bytes());
-        bytes[32..].copy_from_slice(self.sphinx.as_bytes());
-        bytes
-    }
-
-    /// The relay's id.
-    pub fn id(&self) -> Key {
-        PublicKey::from(&self.link).to_bytes()
-    }
-
-    /// The relay's Sphinx public key.
-    pub fn sphinx_key(&self) -> Key {
-        PublicKey::from(&self.sphinx).to_bytes()
-    }
-}
+/// Packets a second that one link may bring, unless the configuration says otherwise.
+pub const DEFAULT_LINK_RATE: u32 = 50_000;
 
 /// How to start a relay.
 pub struct RelayConfig {
@@ -77,6 +45,15 @@ pub struct RelayConfig {
     pub listen: SocketAddr,
     /// Where to keep the replay tags; none forgets them (tests).
     pub replay_file: Option<PathBuf>,
+    /// Packets a second that one link may bring; more wait in the sender's socket.
+    pub link_rate: u32,
+}
+
+impl RelayConfig {
+    /// A relay with these keys, and the defaults.
+    pub fn new(keys: RelayKeys, listen: SocketAddr) -> Self {
+        Self { keys, listen, replay_file: None, link_rate: DEFAULT_LINK_RATE }
+    }
 }
 
 /// A running relay. It stops when this is dropped.
@@ -84,19 +61,40 @@ pub struct Relay {
     shared: Arc<Shared>,
     address: SocketAddr,
     tasks: TaskTracker,
+    mixer: mixer::Handle,
 }
 
 struct Shared {
     keys: RelayKeys,
+    link_rate: u32,
     mix: Mutex<Mix>,
-    /// An earlier packet than the mixer waits for has come.
-    earlier: Notify,
     consensus: watch::Receiver<Arc<Consensus>>,
-    peers: Mutex<HashMap<Key, mpsc::Sender<Frame>>>,
+    peers: Mutex<HashMap<Key, mpsc::Sender<Frames>>>,
     /// Wakes the writer of a connected mailbox.
     mailbox_links: Mutex<HashMap<Key, Arc<Notify>>>,
+    /// Replay tags came that are not on disk yet.
+    unwritten: AtomicBool,
+    /// Links that are open now, and those that were refused because there were too many.
+    links: AtomicU64,
+    links_refused: AtomicU64,
+    /// Nanoseconds that workers spent on packets.
+    busy: AtomicU64,
     cancel: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// How a relay is doing: [`Counters`] and what its driver knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// What went through it.
+    pub counters: Counters,
+    /// Links that others have opened.
+    pub links: u64,
+    /// Links refused, because there were too many.
+    pub links_refused: u64,
+    /// The time that workers spent on packets; against the time and the number of processors it tells how
+    /// saturated the relay is.
+    pub busy: Duration,
 }
 
 impl Relay {
@@ -116,17 +114,21 @@ impl Relay {
         let tasks = TaskTracker::new();
         let shared = Arc::new(Shared {
             keys: config.keys,
+            link_rate: config.link_rate.max(1),
             mix: Mutex::new(Mix::new(replay)),
-            earlier: Notify::new(),
             consensus,
             peers: Mutex::default(),
             mailbox_links: Mutex::default(),
+            unwritten: AtomicBool::new(false),
+            links: AtomicU64::new(0),
+            links_refused: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
             cancel: CancellationToken::new(),
             tasks: tasks.clone(),
         });
-        tasks.spawn(shared.clone().mix_loop());
-        tasks.spawn(shared.clone().accept_loop(listener));
-        Ok(Self { shared, address, tasks })
+        let mixer = mixer::start(shared.clone())?;
+        tasks.spawn(links::accept_all(shared.clone(), listener, mixer.clone()));
+        Ok(Self { shared, address, tasks, mixer })
     }
 
     /// Where it listens.
@@ -144,212 +146,29 @@ impl Relay {
         self.shared.mix.lock().counters()
     }
 
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        Status {
+            counters: self.counters(),
+            links: self.shared.links.load(Ordering::Relaxed),
+            links_refused: self.shared.links_refused.load(Ordering::Relaxed),
+            busy: Duration::from_nanos(self.shared.busy.load(Ordering::Relaxed)),
+        }
+    }
+
     /// Stops: no new links, the replay tags on disk, all tasks ended.
     pub async fn shutdown(self) {
         self.shared.cancel.cancel();
+        self.mixer.wake();
         self.tasks.close();
         self.tasks.wait().await;
+        self.mixer.ended().await;
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
         self.shared.cancel.cancel();
-    }
-}
-
-impl Shared {
-    async fn accept_loop(self: Arc<Self>, listener: TcpListener) {
-        let slots = Arc::new(Semaphore::new(MAX_LINKS));
-        loop {
-            let stream = tokio::select! {
-                () = self.cancel.cancelled() => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(e) => {
-                        // Out of file descriptors, say: the links that end will free some.
-                        tracing::warn!("accepting a link failed: {e}");
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                        continue;
-                    }
-                },
-            };
-            let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
-            let shared = self.clone();
-            self.tasks.spawn(async move {
-                let cancel = shared.cancel.clone();
-                tokio::select! {
-                    () = cancel.cancelled() => {}
-                    result = shared.serve(stream) => if let Err(e) = result {
-                        tracing::debug!("link ended: {e}");
-                    },
-                }
-                drop(slot);
-            });
-        }
-    }
-
-    async fn serve(self: Arc<Self>, stream: TcpStream) -> Result<(), LinkError> {
-        let Accepted { mut reader, writer, role, remote } = link::accept(stream, &self.keys.link).await?;
-        let (replies, queue) = mpsc::channel(CLIENT_QUEUE);
-        let wake = Arc::new(Notify::new());
-        let mailbox = (role == Role::Mailbox).then_some(remote);
-        if let Some(key) = mailbox {
-            if !self.mix.lock().mailboxes().register(key, Instant::now()) {
-                return Err(LinkError::Protocol("no room for another mailbox"));
-            }
-            self.mailbox_links.lock().insert(key, wake.clone());
-        }
-        let read = async {
-            loop {
-                let frame = reader.read().await?;
-                if let (Some(key), Frame::Ping | Frame::Received(_)) = (&mailbox, &frame) {
-                    self.mix.lock().mailboxes().touch(key, Instant::now());
-                }
-                match frame {
-                    Frame::Packet(packet) => self.take(&packet),
-                    Frame::Ping => _ = replies.try_send(Frame::Pong),
-                    Frame::Received(number) => {
-                        if let Some(key) = &mailbox {
-                            self.mix.lock().mailboxes().acknowledge(key, number);
-                        }
-                    }
-                    Frame::Pong => {}
-                    Frame::Deliver(..) => return Err(LinkError::Protocol("a delivery to a relay")),
-                }
-            }
-        };
-        let result = tokio::select! {
-            result = read => result,
-            result = self.write(writer, queue, mailbox, &wake) => result,
-        };
-        if let Some(key) = mailbox {
-            let mut links = self.mailbox_links.lock();
-            // A newer link of the same owner may have taken the place.
-            if links.get(&key).is_some_and(|w| Arc::ptr_eq(w, &wake)) {
-                links.remove(&key);
-            }
-        }
-        result
-    }
-
-    async fn write(
-        &self,
-        mut writer: LinkWriter,
-        mut replies: mpsc::Receiver<Frame>,
-        mailbox: Option<Key>,
-        wake: &Notify,
-    ) -> Result<(), LinkError> {
-        let mut sent = 0;
-        loop {
-            if let Some(key) = &mailbox {
-                loop {
-                    let batch: Vec<_> =
-                        self.mix.lock().mailboxes().unsent(key, sent).take(CLIENT_QUEUE).cloned().collect();
-                    if batch.is_empty() {
-                        break;
-                    }
-                    for queued in batch {
-                        sent = queued.number;
-                        writer.write(&Frame::Deliver(queued.number, queued.message)).await?;
-                    }
-                }
-                writer.flush().await?;
-            }
-            tokio::select! {
-                () = wake.notified() => {}
-                reply = replies.recv() => match reply {
-                    Some(frame) => {
-                        writer.write(&frame).await?;
-                        writer.flush().await?;
-                    }
-                    None => return Ok(()),
-                },
-            }
-        }
-    }
-
-    /// One packet from a link: the key agreement outside the lock, the rest inside.
-    fn take(&self, packet: &[u8]) {
-        let opened = Mix::open(&self.keys.sphinx, packet);
-        let mut mix = self.mix.lock();
-        let before = mix.next_due();
-        match mix.accept(Instant::now(), opened) {
-            Ok(Some(mailbox)) => {
-                drop(mix);
-                if let Some(wake) = self.mailbox_links.lock().get(&mailbox) {
-                    wake.notify_one();
-                }
-            }
-            Ok(None) => {
-                if mix.next_due() != before {
-                    drop(mix);
-                    self.earlier.notify_one();
-                }
-            }
-            Err(e) => tracing::debug!(relay = %crate::short(&self.keys.id()), "packet refused: {e}"),
-        }
-    }
-
-    async fn mix_loop(self: Arc<Self>) {
-        let mut housekeeping = Instant::now() + HOUSEKEEPING;
-        loop {
-            let (due, next) = {
-                let mut mix = self.mix.lock();
-                let now = Instant::now();
-                let mut due = Vec::new();
-                while let Some(forward) = mix.poll(now) {
-                    due.push(forward);
-                }
-                if now >= housekeeping {
-                    housekeeping = now + HOUSEKEEPING;
-                    if let Err(e) = mix.persist() {
-                        tracing::warn!("replay tags could not be written: {e}");
-                    }
-                    mix.mailboxes().expire(now);
-                }
-                (due, mix.next_due().unwrap_or(housekeeping).min(housekeeping))
-            };
-            for forward in due {
-                self.forward(forward.next, forward.packet);
-            }
-            tokio::select! {
-                () = self.cancel.cancelled() => break,
-                () = sleep_until(next.into()) => {}
-                () = self.earlier.notified() => {}
-            }
-        }
-        if let Err(e) = self.mix.lock().persist() {
-            tracing::warn!("replay tags could not be written: {e}");
-        }
-    }
-
-    fn forward(self: &Arc<Self>, next: Key, packet: Vec<u8>) {
-        let mut peers = self.peers.lock();
-        let queue = peers.entry(next).or_insert_with(|| {
-            let (queue, receiver) = mpsc::channel(PEER_QUEUE);
-            if let Some(relay) = self.consensus.borrow().relay(&next) {
-                let target = Target {
-                    address: relay.address,
-                    remote: next,
-                    local: self.keys.link.clone(),
-                    role: Role::Relay,
-                    lazy: true,
-                };
-                let (state, _) = watch::channel(LinkState::default());
-                self.tasks.spawn(outgoing::keep(target, receiver, None, state, self.cancel.clone()));
-            }
-            queue
-        });
-        match queue.try_send(Frame::Packet(packet)) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                tracing::debug!("queue to relay {} is full, packet dropped", crate::short(&next));
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                // Not in the consensus when it was first asked for: look again with the next packet.
-                peers.remove(&next);
-            }
-        }
+        self.mixer.wake();
     }
 }

@@ -25,7 +25,7 @@ async fn network() -> Net {
     let (sender, receiver) = watch::channel(consensus.clone());
     let mut relays = Vec::new();
     for (keys, listen, _) in net.relays() {
-        let config = RelayConfig { keys, listen, replay_file: None };
+        let config = RelayConfig::new(keys, listen);
         relays.push(Some(Relay::start(config, receiver.clone()).await.expect("starts")));
     }
     Net { relays, consensus, _keep: sender }
@@ -76,7 +76,11 @@ async fn messages_arrive_and_wait_for_the_absent() {
     a.send(&home, &public(&b_key), b"while you were away").expect("sends");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let (_b, mut b_in) = client(&net, &b_key).await;
-    let waited = timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open");
+    // What was not acknowledged when the link ended comes again first: the home relay forgets nothing too early.
+    let mut waited = Vec::new();
+    while waited.is_empty() || waited.len() == 100 {
+        waited = timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open");
+    }
     assert_eq!(waited, b"while you were away");
     let mixed: u64 = net.relays.iter().flatten().map(|r| r.counters().forwarded).sum();
     assert_eq!(mixed, 51 * 2, "two relays forward each packet, the third delivers it");
@@ -92,8 +96,11 @@ async fn a_dead_middle_relay_is_avoided_once_reported() {
     let relay =
         net.relays.iter_mut().find(|r| r.as_ref().is_some_and(|r| r.id() == dead)).and_then(Option::take);
     relay.expect("found").shutdown().await;
-    let mut arrived = 0;
-    for _ in 0..60 {
+    let (mut sent, mut arrived) = (0, 0);
+    // A path is drawn at random: the last losses that it takes may be long in coming.
+    while a.relay_health(&dead).1 {
+        sent += 1;
+        assert!(sent < 2000, "the dead relay is still in use");
         let path = a.send(&b.home(), &public(&b_key), b"x").expect("sends");
         let ids: Vec<Key> = path.iter().map(|h| h.relay).collect();
         let ok = timeout(Duration::from_millis(300), b_in.recv()).await.is_ok();
@@ -101,8 +108,7 @@ async fn a_dead_middle_relay_is_avoided_once_reported() {
         a.report(&ids, ok);
         arrived += u32::from(ok);
     }
-    assert!(!a.relay_health(&dead).1, "the dead relay is out of use");
-    assert!(arrived > 40, "only {arrived} of 60 arrived");
+    assert!(sent - arrived < 10, "{} of {sent} packets went to the dead relay", sent - arrived);
 }
 
 /// The same packet twice over a real link: the second is refused, also by the relay's next process.
@@ -117,8 +123,10 @@ async fn a_replayed_packet_is_refused_also_after_a_restart() {
     let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
     let (_keep, receiver) = watch::channel(consensus.clone());
     let (keys, listen, _) = net.relays().next().expect("a relay");
-    let config =
-        || RelayConfig { keys: keys.clone(), listen, replay_file: Some(folder.path().join("replay")) };
+    let config = || {
+        let replay_file = Some(folder.path().join("replay"));
+        RelayConfig { replay_file, ..RelayConfig::new(keys.clone(), listen) }
+    };
     let hops: Vec<Hop> = consensus.relays[..3]
         .iter()
         .map(|r| Hop { relay: r.id, sphinx_key: r.sphinx_key, delay: Duration::ZERO })

@@ -322,10 +322,10 @@ pub(crate) enum Switch {
 
 #[derive(clap::Args)]
 pub(crate) struct BenchArgs {
-    /// Which: skeleton.
+    /// Which.
     #[arg(value_enum)]
     pub(crate) name: BenchName,
-    /// Messages per measurement; more are steadier.
+    /// Messages or rounds per measurement; more are steadier.
     #[arg(long, default_value_t = 40)]
     pub(crate) rounds: u32,
     /// The app's program: measures the window's memory and start, too (takes a display).
@@ -337,6 +337,8 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchName {
     /// Message round trips, memory, cold start, job overhead.
     Skeleton,
+    /// Building and unwrapping packets, against the sphinx-packet crate.
+    Sphinx,
 }
 
 #[cfg(test)]

@@ -341,7 +341,12 @@ impl Network {
         for (keys, listen, _) in keys.relays().filter(|(keys, ..)| !running.contains(&keys.id())) {
             let replay_file: Option<PathBuf> =
                 Some(folder.join(format!("{}.replay", betanet::short(&keys.id()))));
-            match Relay::start(RelayConfig { keys, listen, replay_file }, receiver.clone()).await {
+            match Relay::start(
+                RelayConfig { replay_file, ..RelayConfig::new(keys, listen) },
+                receiver.clone(),
+            )
+            .await
+            {
                 Ok(relay) => self.relays.lock().push(relay),
                 Err(e) => problem = Some(format!("a relay of the test network does not run: {e}")),
             }

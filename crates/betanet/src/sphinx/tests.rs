@@ -66,7 +66,7 @@ fn to(destination: &Destination) -> route::Destination {
 fn unwrap_ours(backend: Backend, secret: &Key, packet: &mut [u8]) -> Result<Routed, Error> {
     let opened = open(backend, secret, [&*packet]).next().expect("one")?;
     let routed = opened.route(packet)?;
-    finish(backend, &mut [(opened, routed, packet)]);
+    finish(backend, &mut [(&opened, routed, packet)]);
     Ok(routed)
 }
 
@@ -250,12 +250,14 @@ proptest! {
         prop_assert_eq!(opened.len(), count);
         let mut batch = packets.clone();
         let mut jobs = Vec::new();
-        for (i, (opened, packet)) in opened.into_iter().zip(&mut batch).enumerate() {
-            if i == bad {
-                prop_assert_eq!(opened.err(), Some(Error::Length(100)));
-                continue;
-            }
-            let opened = opened?;
+        for (i, (opened, packet)) in opened.iter().zip(&mut batch).enumerate() {
+            let opened = match opened {
+                Ok(opened) => opened,
+                Err(e) => {
+                    prop_assert_eq!((i, *e), (bad, Error::Length(100)));
+                    continue;
+                }
+            };
             let routed = opened.route(packet)?;
             jobs.push((opened, routed, &mut packet[..]));
         }

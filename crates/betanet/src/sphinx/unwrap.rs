@@ -155,7 +155,7 @@ impl Opened {
 }
 
 /// A packet of a batch with what is known of it.
-pub type Job<'a> = (Opened, Routed, &'a mut [u8]);
+pub type Job<'a> = (&'a Opened, Routed, &'a mut [u8]);
 
 /// Does the rest for packets that were routed: blinds the group elements of those that go on, and takes a layer
 /// off every payload.
@@ -192,7 +192,7 @@ fn decrypt_group<const N: usize>(jobs: [&mut Job<'_>; N]) {
 /// Blinds the group elements of these jobs, at most eight.
 fn blind(backend: Backend, jobs: &mut [Job<'_>], group: &[usize]) {
     let Some(&first) = group.first() else { return };
-    let job = |lane: usize| &jobs[group.get(lane).copied().unwrap_or(first)].0;
+    let job = |lane: usize| jobs[group.get(lane).copied().unwrap_or(first)].0;
     let mut points: [Point; LANES] = std::array::from_fn(|lane| job(lane).point.clone());
     let factors: [&Key; LANES] = std::array::from_fn(|lane| job(lane).keys.blinding());
     let mut blinded = [[0; 32]; LANES];

@@ -2,6 +2,7 @@
 
 mod direct;
 mod skeleton;
+mod sphinx;
 
 use crate::args::{BenchArgs, BenchName, Global};
 use crate::output::show;
@@ -35,6 +36,12 @@ impl Metric {
         self
     }
 
+    /// At least so many times the baseline is good.
+    fn ratio_at_least(mut self, goal: f64) -> Self {
+        (self.goal, self.met) = (Some(goal), self.ratio.map(|r| r >= goal));
+        self
+    }
+
     fn against(mut self, baseline: f64) -> Self {
         (self.baseline, self.ratio) = (Some(baseline), Some(self.value / baseline));
         self
@@ -61,6 +68,7 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
     crate::config::logging(global, "error")?;
     let (bench, metrics) = match args.name {
         BenchName::Skeleton => ("skeleton", skeleton::run(args)?),
+        BenchName::Sphinx => ("sphinx", sphinx::run(args)?),
     };
     let machine = Machine {
         os: std::env::consts::OS,

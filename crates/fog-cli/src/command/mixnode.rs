@@ -32,9 +32,8 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
     runtime.block_on(async {
         let (_keep, consensus) = watch::channel(Arc::new(consensus));
         let config = RelayConfig {
-            keys: RelayKeys::from_bytes(&secret),
-            listen: file.listen,
             replay_file: Some(args.dir.join("replay")),
+            ..RelayConfig::new(RelayKeys::from_bytes(&secret), file.listen)
         };
         let relay = Relay::start(config, consensus).await?;
         let reply = serde_json::json!({"id": file.id, "listen": relay.address(), "layer": file.layer});

@@ -1,0 +1,140 @@
+//! The thread that sends packets on when their time has come.
+//!
+//! It is a thread, because the runtime's timers are only as fine as a millisecond. It sleeps for as long as nothing
+//! is due; while packets wait it looks at most every [`TICK`], so that packets of the same quarter of a millisecond
+//! go out together.
+
+use super::Shared;
+use crate::Key;
+use crate::link::{Frame, Role};
+use crate::mix::Forward;
+use crate::outgoing::{self, Frames, LinkState, Target};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+use tokio::runtime;
+use tokio::sync::{mpsc, watch};
+
+/// The least time between two looks while packets wait.
+const TICK: Duration = Duration::from_micros(250);
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often an idle relay forgets mailboxes.
+const IDLE: Duration = Duration::from_secs(60);
+/// Batches that wait for a peer whose link is slow or down, and packets in one.
+const PEER_QUEUE: usize = 64;
+const BATCH: usize = 64;
+
+/// A hold on the thread.
+#[derive(Clone)]
+pub(super) struct Handle {
+    thread: Thread,
+    ended: watch::Receiver<bool>,
+}
+
+impl Handle {
+    /// Something is due earlier than it was, or the relay ends.
+    pub(super) fn wake(&self) {
+        self.thread.unpark();
+    }
+
+    /// Waits until the thread has written what it must.
+    pub(super) async fn ended(&self) {
+        // An error means that the thread is gone without a word: it ended, too.
+        _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+}
+
+/// Starts the thread. Call it inside of a runtime, on which the links to peers will run.
+pub(super) fn start(shared: Arc<Shared>) -> io::Result<Handle> {
+    let runtime = runtime::Handle::current();
+    let (sender, ended) = watch::channel(false);
+    let thread = thread::Builder::new().name("mixer".into()).spawn(move || {
+        run(&shared, &runtime);
+        sender.send_replace(true);
+    })?;
+    Ok(Handle { thread: thread.thread().clone(), ended })
+}
+
+fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
+    let mut housekeeping = Instant::now() + HOUSEKEEPING;
+    while !shared.cancel.is_cancelled() {
+        let now = Instant::now();
+        let (due, next) = {
+            let mut mix = shared.mix.lock();
+            let due: Vec<Forward> = std::iter::from_fn(|| mix.poll(now)).collect();
+            if now >= housekeeping {
+                housekeeping = now + HOUSEKEEPING;
+                shared.unwritten.store(false, Ordering::Release);
+                if let Err(e) = mix.persist() {
+                    tracing::warn!("replay tags could not be written: {e}");
+                }
+                mix.mailboxes().expire(now);
+            }
+            (due, mix.next_due())
+        };
+        send(shared, runtime, due);
+        // An idle relay has nothing to write and nothing to send: it sleeps until it is woken.
+        let idle = next.is_none() && !shared.unwritten.load(Ordering::Acquire);
+        let until = if idle { now + IDLE } else { next.map_or(housekeeping, |n| n.min(housekeeping)) };
+        thread::park_timeout(until.saturating_duration_since(Instant::now()).max(TICK));
+    }
+    if let Err(e) = shared.mix.lock().persist() {
+        tracing::warn!("replay tags could not be written: {e}");
+    }
+}
+
+/// Hands each peer its packets.
+fn send(shared: &Arc<Shared>, runtime: &runtime::Handle, due: Vec<Forward>) {
+    let mut by_peer: HashMap<Key, Vec<Frames>> = HashMap::new();
+    for Forward { next, packet, .. } in due {
+        let batches = by_peer.entry(next).or_default();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH => batch.push(Frame::Packet(packet)),
+            _ => batches.push(vec![Frame::Packet(packet)]),
+        }
+    }
+    for (peer, batches) in by_peer {
+        for batch in batches {
+            let packets = batch.len() as u64;
+            if !hand_over(shared, runtime, peer, batch) {
+                shared.mix.lock().lost(packets);
+            }
+        }
+    }
+}
+
+/// False if the packets are lost: the peer's queue is full, or there is no such relay.
+fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: Frames) -> bool {
+    let mut peers = shared.peers.lock();
+    let queue = peers.entry(peer).or_insert_with(|| {
+        let (queue, receiver) = mpsc::channel(PEER_QUEUE);
+        if let Some(relay) = shared.consensus.borrow().relay(&peer) {
+            let target = Target {
+                address: relay.address,
+                remote: peer,
+                local: shared.keys.link.clone(),
+                role: Role::Relay,
+                lazy: true,
+            };
+            let (state, _) = watch::channel(LinkState::default());
+            let keep = outgoing::keep(target, receiver, None, state, shared.cancel.clone());
+            shared.tasks.spawn_on(keep, runtime);
+        }
+        queue
+    });
+    match queue.try_send(batch) {
+        Ok(()) => true,
+        Err(mpsc::error::TrySendError::Full(_)) => {
+            tracing::debug!("queue to relay {} is full, packets dropped", crate::short(&peer));
+            false
+        }
+        Err(mpsc::error::TrySendError::Closed(_)) => {
+            // Not in the consensus when it was first asked for: look again with the next packet.
+            peers.remove(&peer);
+            false
+        }
+    }
+}
