@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::error::{Result, bad_input, database, internal, not_found, refused};
 use crate::identity::{hex, unhex};
 use crate::records::{self, api};
+use crate::settlements;
 use crate::time::seconds;
 use crate::wallet;
 use crate::wire;
@@ -149,16 +150,22 @@ async fn perform(work: &mut Work, actions: Vec<Action>) -> Result<Vec<RunPlan>> 
                     .map_err(api)?;
                 money = true;
                 let bytes = settlement.encode().map_err(internal)?;
-                records::keep_settlement(work, &job, &bytes).await?;
+                settlements::keep(work, &job, &bytes).await?;
                 // The worker hears it by the job's own messages; the submitter tells the others.
                 if receipt.submitter == core.id
                     && let Some(worker) = contacts::by_id(work.conn(), &receipt.worker).await?
                 {
-                    records::publish_settlement(work, &settlement, &worker.seal_key).await?;
+                    settlements::publish(work, &settlement, &worker.seal_key).await?;
                 }
+                settlements::credited(work, &[receipt.worker, receipt.submitter]).await?;
             }
             Action::Refund { job } => match ledger::escrow_refund(work.conn(), &job, now).await {
-                Ok(_) => money = true,
+                Ok(_) => {
+                    money = true;
+                    if let Some(account) = ledger::job(work.conn(), &job).await.map_err(api)? {
+                        settlements::credited(work, &[account.payer]).await?;
+                    }
+                }
                 // A declined offer never had an escrow on the worker's side.
                 Err(fog_tokenomics::Error::NoEscrow) => {}
                 Err(e) => return Err(api(e)),

@@ -12,7 +12,7 @@ use crate::network::{self, Network};
 use crate::paths::Paths;
 use crate::secrets::{Secrets, Vault};
 use crate::work::Work;
-use crate::{contacts, records, settings};
+use crate::{contacts, records, settings, settlements};
 use betanet::Key;
 use betanet::testnet::{LAYOUT, TestNetwork};
 use fog_api::{AppState, ContactState, Me, Phase, Settings};
@@ -112,6 +112,7 @@ impl Core {
         let primary = network::primary(work.conn()).await?;
         if let Some(document) = self.network.document(&primary) {
             records::open_ledger(&mut work, &document).await?;
+            settlements::resume(&mut work).await?;
         }
         let now = work.now_ms;
         fog_p2p::inbox::prune(work.conn(), now).await.map_err(database)?;

@@ -38,7 +38,10 @@ mod paths;
 mod records;
 mod secrets;
 mod settings;
+mod settlements;
 mod store;
+#[cfg(test)]
+mod testing;
 mod time;
 mod wallet;
 pub mod web;

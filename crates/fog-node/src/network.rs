@@ -10,7 +10,7 @@ use crate::error::{NodeError, Result, bad_input, database, internal, refused};
 use crate::identity::{Identity, hex};
 use crate::time::{now_ms, seconds};
 use crate::work::{After, Work};
-use crate::{contacts, records};
+use crate::{contacts, records, settlements};
 use betanet::client::{Client, ClientConfig};
 use betanet::directory::{Consensus, SignedConsensus};
 use betanet::relay::{Relay, RelayConfig};
@@ -170,7 +170,7 @@ pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
     core.network.remember(signed.clone(), document.clone(), home, false, false);
     if alone {
         fog_tokenomics::genesis::abandon(work.conn()).await.map_err(records::api)?;
-        sqlx::query("DELETE FROM node_settlements").execute(work.conn()).await.map_err(database)?;
+        settlements::forget_all(work).await?;
         records::open_ledger(work, document).await?;
     }
     work.after(After::StartNetwork(network));

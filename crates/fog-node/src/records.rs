@@ -1,17 +1,16 @@
-//! The network's signed statements: joins, proposals, votes, settlements. What is news is passed on to the
-//! other members that this node knows, so that it reaches everybody.
+//! The network's signed statements: joins, proposals, votes. What is news is passed on to the other members that
+//! this node knows, so that it reaches everybody.
 
 use crate::contacts::{self, Stored};
 use crate::error::{Result, bad_input, database, internal, refused};
 use crate::work::Work;
-use crate::{governance, network, wallet, wire};
+use crate::{governance, network, settlements, wallet, wire};
 use betanet::Key;
 use betanet::directory::Consensus;
 use fog_api::{ApiError, ContactState, ErrorKind};
-use fog_jobs::Settlement;
 use fog_p2p::outbox::Priority;
 use fog_tokenomics::records::{self, Subject};
-use fog_tokenomics::{Genesis, Join, Outcome, Record, Signed};
+use fog_tokenomics::{Genesis, Join, Record, Signed};
 
 /// The ledger's errors as the caller sees them.
 pub(crate) fn api(e: fog_tokenomics::Error) -> ApiError {
@@ -83,19 +82,13 @@ async fn tell(work: &mut Work, contact: &Stored, only_me: bool) -> Result<()> {
         }
     }
     if !only_me {
-        let settlements: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM node_settlements")
-            .fetch_all(work.conn())
-            .await
-            .map_err(database)?;
-        for body in settlements {
-            work.send(contact.seal_key, wire::SETTLEMENT, Priority::Low, body).await?;
-        }
+        settlements::introduce(work, contact).await?;
     }
     Ok(())
 }
 
 /// Sends a statement to every member that this node knows, but not to where it came from.
-async fn pass_on(work: &mut Work, kind: u16, bytes: &[u8], from: Option<&Key>) -> Result<()> {
+pub(crate) async fn pass_on(work: &mut Work, kind: u16, bytes: &[u8], from: Option<&Key>) -> Result<()> {
     for contact in contacts::all(work.conn()).await? {
         let there = contact.state != ContactState::Blocked && shares_ledger(work, &contact).await?;
         if there && from != Some(&contact.seal_key) {
@@ -127,67 +120,24 @@ pub(crate) async fn publish_name(work: &mut Work, name: &str) -> Result<()> {
 
 /// A statement of mine.
 pub(crate) async fn publish(work: &mut Work, record: &Record) -> Result<()> {
-    for news in apply(work, record).await? {
-        let bytes = news.encode().map_err(api)?;
-        pass_on(work, wire::RECORD, &bytes, None).await?;
-    }
-    Ok(())
+    spread(work, record, None).await
 }
 
 /// A statement came from another node.
 pub(crate) async fn incoming(work: &mut Work, from: &Stored, body: &[u8]) -> Result<()> {
     let record = Record::decode(body).map_err(api)?;
-    for news in apply(work, &record).await? {
-        let bytes = news.encode().map_err(api)?;
-        pass_on(work, wire::RECORD, &bytes, Some(&from.seal_key)).await?;
-    }
-    Ok(())
+    spread(work, &record, Some(&from.seal_key)).await
 }
 
-/// Keeps a settlement for members who come later.
-pub(crate) async fn keep_settlement(work: &mut Work, job: &fog_jobs::JobId, bytes: &[u8]) -> Result<()> {
-    sqlx::query("INSERT OR IGNORE INTO node_settlements (job, body) VALUES (?, ?)")
-        .bind(job.as_slice())
-        .bind(bytes)
-        .execute(work.conn())
-        .await
-        .map_err(database)?;
-    Ok(())
-}
-
-/// A job of mine was paid: everybody's ledger is to show it.
-pub(crate) async fn publish_settlement(work: &mut Work, settlement: &Settlement, except: &Key) -> Result<()> {
-    let bytes = settlement.encode().map_err(internal)?;
-    pass_on(work, wire::SETTLEMENT, &bytes, Some(except)).await
-}
-
-/// A settlement between two others came.
-pub(crate) async fn incoming_settlement(work: &mut Work, from: &Stored, body: &[u8]) -> Result<()> {
-    let settlement = Settlement::decode(body).map_err(|e| bad_input(e.to_string()))?;
-    settlement.verify().map_err(|e| bad_input(e.to_string()))?;
-    let receipt = &settlement.receipt.receipt;
-    if receipt.submitter == work.core.id || receipt.worker == work.core.id {
-        return Ok(()); // mine comes by the job's own messages
+async fn spread(work: &mut Work, record: &Record, from: Option<&Key>) -> Result<()> {
+    let news = apply(work, record).await?;
+    for record in &news {
+        let bytes = record.encode().map_err(api)?;
+        pass_on(work, wire::RECORD, &bytes, from).await?;
     }
-    if fog_tokenomics::membership::member(work.conn(), &receipt.submitter).await.map_err(api)?.is_none() {
-        // The payer's join is still on its way.
-        return Err(ApiError::new(ErrorKind::Unavailable, "a payment by somebody who has not joined yet"));
-    }
-    let now = work.now();
-    let outcome = fog_tokenomics::ledger::settle_direct(
-        work.conn(),
-        &receipt.job,
-        &receipt.submitter,
-        &receipt.worker,
-        receipt.price,
-        now,
-        "Job between other members",
-    )
-    .await
-    .map_err(api)?;
-    if outcome == Outcome::New {
-        keep_settlement(work, &receipt.job, body).await?;
-        pass_on(work, wire::SETTLEMENT, body, Some(&from.seal_key)).await?;
+    if let (Record::Join(join), false) = (record, news.is_empty()) {
+        // Joining pays: what this person owes may be covered now.
+        settlements::credited(work, &[join.content.person]).await?;
     }
     Ok(())
 }

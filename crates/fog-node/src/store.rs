@@ -89,4 +89,26 @@ mod tests {
             Some("1")
         );
     }
+
+    #[tokio::test]
+    async fn settlements_of_the_version_before_are_booked_ones() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("fog.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let before = SqlitePool::connect_with(options).await.expect("opens");
+        let mut migrator = sqlx::migrate!();
+        migrator.migrations.to_mut().retain(|m| m.version < 2);
+        migrator.dangerous_set_table_name("_migrations_node");
+        migrator.run(&before).await.expect("the version before");
+        let query = sqlx::query("INSERT INTO node_settlements (job, body) VALUES (randomblob(16), x'01')");
+        query.execute(&before).await.expect("writes");
+        before.close().await;
+        let pool = open(&path).await.expect("opens");
+        let row: (Vec<u8>, bool, bool, Option<Vec<u8>>) =
+            sqlx::query_as("SELECT body, applied, passed_on, payer FROM node_settlements")
+                .fetch_one(&pool)
+                .await
+                .expect("reads");
+        assert_eq!(row, (vec![1], true, true, None));
+    }
 }
