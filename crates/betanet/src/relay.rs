@@ -157,7 +157,7 @@ impl Relay {
     }
 
     /// Stops: no new links, the replay tags on disk, all tasks ended.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.shared.cancel.cancel();
         self.mixer.wake();
         self.tasks.close();

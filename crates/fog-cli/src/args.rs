@@ -110,6 +110,12 @@ pub(crate) struct MixnodeArgs {
     /// The folder that `fog mixnet new` made for this relay: its keys, and the consensus beside it.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: PathBuf,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Packets a second that one link may bring; more wait in the sender's socket.
+    #[arg(long, value_name = "PACKETS", default_value_t = betanet::relay::DEFAULT_LINK_RATE)]
+    pub(crate) link_rate: u32,
 }
 
 #[derive(Subcommand)]
@@ -337,6 +343,8 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchName {
     /// Message round trips, memory, cold start, job overhead.
     Skeleton,
+    /// One mixnode between sockets: packets a second, loss, lateness, memory.
+    Mixnode,
     /// Building and unwrapping packets, against the sphinx-packet crate.
     Sphinx,
 }

@@ -1,6 +1,8 @@
 //! `fog bench`: measurements, each beside its baseline from the same run where there is one.
 
 mod direct;
+mod mixnode;
+mod process;
 mod skeleton;
 mod sphinx;
 
@@ -36,6 +38,12 @@ impl Metric {
         self
     }
 
+    /// At least this is good.
+    fn at_least(mut self, goal: f64) -> Self {
+        (self.goal, self.met) = (Some(goal), Some(self.value >= goal));
+        self
+    }
+
     /// At least so many times the baseline is good.
     fn ratio_at_least(mut self, goal: f64) -> Self {
         (self.goal, self.met) = (Some(goal), self.ratio.map(|r| r >= goal));
@@ -68,6 +76,7 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
     crate::config::logging(global, "error")?;
     let (bench, metrics) = match args.name {
         BenchName::Skeleton => ("skeleton", skeleton::run(args)?),
+        BenchName::Mixnode => ("mixnode", mixnode::run(args)?),
         BenchName::Sphinx => ("sphinx", sphinx::run(args)?),
     };
     let machine = Machine {

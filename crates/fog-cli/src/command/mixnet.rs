@@ -4,6 +4,7 @@ use crate::args::{Global, MixnetCommand};
 use crate::output;
 use anyhow::{Context, Result, bail};
 use betanet::directory::LAYERS;
+use betanet::relay::RelayKeys;
 use betanet::testnet::TestNetwork;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -48,16 +49,9 @@ pub(crate) fn run(global: &Global, command: &MixnetCommand) -> Result<()> {
     let mut relays = Vec::new();
     for (number, (keys, listen, layer)) in network.relays().enumerate() {
         let folder = dir.join(format!("relay-{}", number + 1));
-        fs::create_dir(&folder)?;
-        let file = RelayFile {
-            listen,
-            layer,
-            id: hex::encode(keys.id()),
-            secret: hex::encode(keys.to_bytes()),
-            consensus: format!("../{CONSENSUS}"),
-        };
-        private(&folder.join(RELAY), &serde_json::to_vec_pretty(&file)?)?;
-        relays.push(serde_json::json!({"dir": folder, "listen": listen, "layer": layer, "id": file.id}));
+        write_relay(&folder, &keys, listen, layer)?;
+        let id = hex::encode(keys.id());
+        relays.push(serde_json::json!({"dir": folder, "listen": listen, "layer": layer, "id": id}));
     }
     let reply = serde_json::json!({"consensus": dir.join(CONSENSUS), "relays": relays});
     output::show(global, &reply, |out, _| {
@@ -65,6 +59,19 @@ pub(crate) fn run(global: &Global, command: &MixnetCommand) -> Result<()> {
         writeln!(out, "Run each relay:  fog mixnode --dir {}/relay-1", dir.display())?;
         writeln!(out, "Join it:         fog node --consensus {}", dir.join(CONSENSUS).display())
     })
+}
+
+/// Makes a relay's folder, beside the consensus.
+pub(crate) fn write_relay(folder: &Path, keys: &RelayKeys, listen: SocketAddr, layer: u8) -> Result<()> {
+    let file = RelayFile {
+        listen,
+        layer,
+        id: hex::encode(keys.id()),
+        secret: hex::encode(keys.to_bytes()),
+        consensus: format!("../{CONSENSUS}"),
+    };
+    fs::create_dir(folder)?;
+    private(&folder.join(RELAY), &serde_json::to_vec_pretty(&file)?)
 }
 
 fn private(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -1,5 +1,7 @@
 //! `fog mixnode`: one relay as a process of its own.
 
+mod metrics;
+
 use super::mixnet::{RELAY, RelayFile};
 use super::node::stopped;
 use crate::args::{Global, MixnodeArgs};
@@ -28,15 +30,22 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
     let signed = SignedConsensus::from_bytes(&bytes).with_context(|| path.display().to_string())?;
     let consensus = signed.verify(now).with_context(|| path.display().to_string())?.clone();
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let (_keep, consensus) = watch::channel(Arc::new(consensus));
         let config = RelayConfig {
             replay_file: Some(args.dir.join("replay")),
+            link_rate: args.link_rate,
             ..RelayConfig::new(RelayKeys::from_bytes(&secret), file.listen)
         };
-        let relay = Relay::start(config, consensus).await?;
-        let reply = serde_json::json!({"id": file.id, "listen": relay.address(), "layer": file.layer});
+        let relay = Arc::new(Relay::start(config, consensus).await?);
+        let metrics = match args.metrics {
+            Some(listen) => Some(metrics::serve(relay.clone(), listen).await?),
+            None => None,
+        };
+        let reply = serde_json::json!({
+            "id": file.id, "listen": relay.address(), "layer": file.layer, "metrics": metrics
+        });
         output::show(global, &reply, |out, _| {
             writeln!(
                 out,

@@ -1,5 +1,6 @@
 //! The walking skeleton: message round trips, memory, cold start, a job's overhead.
 
+use super::process::Running;
 use super::{Metric, direct};
 use crate::args::BenchArgs;
 use anyhow::{Context, Result, bail, ensure};
@@ -7,7 +8,7 @@ use fog_api::*;
 use fog_jobs::{Limits, RunHandle, RunRequest, Sandbox};
 use fog_node::{KeychainUse, Node, NodeConfig, web::Access};
 use std::path::Path;
-use std::process::{self, Child, Stdio};
+use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast::Receiver;
 
@@ -183,16 +184,6 @@ fn at(sorted: &[f64], q: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * q).round() as usize]
 }
 
-/// A process that ends with this value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
 /// The headless node (and the app) as processes of their own: memory and start.
 fn processes(args: &BenchArgs) -> Result<Vec<Metric>> {
     let folder = tempfile::tempdir()?;
@@ -212,7 +203,7 @@ fn processes(args: &BenchArgs) -> Result<Vec<Metric>> {
     let mut metrics = vec![Metric::new("cold_start_headless", at(&starts, 0.5), "ms")];
     let (process, _) = ready(node(), &data)?;
     std::thread::sleep(IDLE);
-    metrics.push(Metric::new("idle_memory_headless", resident_mib(process.0.id())?, "MB").at_most(80.0));
+    metrics.push(Metric::new("idle_memory_headless", process.resident_mb()?, "MB").at_most(80.0));
     drop(process);
     if let Some(app) = &args.app {
         let mut command = process::Command::new(app);
@@ -220,7 +211,9 @@ fn processes(args: &BenchArgs) -> Result<Vec<Metric>> {
         let (process, start) = ready(command, &data)?;
         metrics.push(Metric::new("cold_start_window_core", millis(start), "ms"));
         std::thread::sleep(IDLE);
-        metrics.push(Metric::new("idle_memory_window", resident_mib(process.0.id())?, "MB"));
+        // The web view's processes share most of what they map, so the sum of what is resident says too much.
+        metrics.push(Metric::new("idle_memory_window_pss", process.proportional_mb()?, "MB"));
+        metrics.push(Metric::new("idle_memory_window_rss", process.resident_mb()?, "MB"));
     }
     Ok(metrics)
 }
@@ -228,8 +221,8 @@ fn processes(args: &BenchArgs) -> Result<Vec<Metric>> {
 /// Starts a process and waits until its page answers with a node that is ready.
 fn ready(mut command: process::Command, data: &Path) -> Result<(Running, Duration)> {
     let start = Instant::now();
-    let mut process =
-        Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut process = Running::start(quiet)?;
     while start.elapsed() < PATIENCE {
         if is_ready(data) {
             return Ok((process, start.elapsed()));
@@ -251,22 +244,4 @@ fn is_ready(data: &Path) -> bool {
         .send_json(Command::from(GetState {}));
     let state = state.ok().and_then(|mut s| s.body_mut().read_json::<AppState>().ok());
     page.is_ok() && state.is_some_and(|s| s.phase == Phase::Ready)
-}
-
-/// Resident memory of a process and its children, MB.
-fn resident_mib(pid: u32) -> Result<f64> {
-    let mut kib = 0.0;
-    for id in family(pid) {
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-        kib += line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).unwrap_or(0.0);
-    }
-    ensure!(kib > 0.0, "this system does not tell a process's memory");
-    Ok(kib * 1024.0 / 1e6)
-}
-
-fn family(pid: u32) -> Vec<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|c| c.parse().ok()).flat_map(family);
-    std::iter::once(pid).chain(children).collect()
 }
