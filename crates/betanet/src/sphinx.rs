@@ -158,3 +158,5 @@ fn element(header: &[u8; HEADER_LEN]) -> Key {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
