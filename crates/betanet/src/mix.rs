@@ -13,7 +13,7 @@ mod replay;
 
 pub use lateness::Lateness;
 pub use mailbox::{Mailboxes, Queued};
-pub use replay::{ReplayError, ReplayFilter};
+pub use replay::{HOUR_AT_FULL_RATE, ReplayError, ReplayFilter};
 
 use crate::Key;
 use crate::packet::{Opened, PacketError, Unwrapped};
@@ -68,6 +68,8 @@ pub struct Counters {
     pub unsent: u64,
     /// Packets that wait for their time now.
     pub held: usize,
+    /// Packets remembered, so that they are refused when they come again.
+    pub remembered: usize,
     /// How late packets left.
     pub lateness: Lateness,
 }
@@ -211,7 +213,7 @@ impl Mix {
 
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
-        Counters { held: self.held.len(), ..self.counters }
+        Counters { held: self.held.len(), remembered: self.replay.len(), ..self.counters }
     }
 
     /// Writes what must survive a restart. Call it every tick.

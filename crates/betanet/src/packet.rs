@@ -164,10 +164,10 @@ pub fn open(secret: &StaticSecret, packets: Vec<Vec<u8>>) -> Vec<Result<Opened, 
 }
 
 impl Opened {
-    /// The tag by which a replay is recognised; 16 of its 32 bytes are collision-free in practice.
-    pub fn replay_tag(&self) -> u128 {
-        let tag = self.keys.replay_tag();
-        tag.first_chunk().map_or(0, |half| u128::from_le_bytes(*half))
+    /// The tag by which a replay is recognised: 8 of its 32 bytes. That two of a hundred million packets have the
+    /// same happens to one relay in a few thousand, and costs it one packet.
+    pub fn replay_tag(&self) -> u64 {
+        self.keys.replay_tag().first_chunk().map_or(0, |start| u64::from_le_bytes(*start))
     }
 }
 

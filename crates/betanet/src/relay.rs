@@ -17,7 +17,7 @@ pub use keys::RelayKeys;
 
 use crate::Key;
 use crate::directory::Consensus;
-use crate::mix::{Counters, Mix, ReplayFilter};
+use crate::mix::{Counters, HOUR_AT_FULL_RATE, Mix, ReplayFilter};
 use crate::outgoing::Frames;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -32,8 +32,6 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Packets that one relay remembers under one key, 16 bytes each on disk.
-const REPLAY_CAPACITY: usize = 1 << 20;
 /// Packets a second that one link may bring, unless the configuration says otherwise.
 pub const DEFAULT_LINK_RATE: u32 = 50_000;
 
@@ -45,6 +43,8 @@ pub struct RelayConfig {
     pub listen: SocketAddr,
     /// Where to keep the replay tags; none forgets them (tests).
     pub replay_file: Option<PathBuf>,
+    /// Packets that are remembered under one key, 8 bytes each on disk. More are refused.
+    pub replay_capacity: usize,
     /// Packets a second that one link may bring; more wait in the sender's socket.
     pub link_rate: u32,
 }
@@ -52,7 +52,13 @@ pub struct RelayConfig {
 impl RelayConfig {
     /// A relay with these keys, and the defaults.
     pub fn new(keys: RelayKeys, listen: SocketAddr) -> Self {
-        Self { keys, listen, replay_file: None, link_rate: DEFAULT_LINK_RATE }
+        Self {
+            keys,
+            listen,
+            replay_file: None,
+            replay_capacity: HOUR_AT_FULL_RATE,
+            link_rate: DEFAULT_LINK_RATE,
+        }
     }
 }
 
@@ -104,8 +110,8 @@ impl Relay {
     /// The address is in use or not ours, or the replay file cannot be read.
     pub async fn start(config: RelayConfig, consensus: watch::Receiver<Arc<Consensus>>) -> io::Result<Self> {
         let replay = match &config.replay_file {
-            Some(path) => ReplayFilter::open(path, REPLAY_CAPACITY)?,
-            None => ReplayFilter::in_memory(REPLAY_CAPACITY),
+            Some(path) => ReplayFilter::open(path, config.replay_capacity)?,
+            None => ReplayFilter::in_memory(config.replay_capacity),
         };
         let listener = TcpListener::bind(config.listen)
             .await

@@ -340,7 +340,7 @@ impl Network {
         let running: Vec<Key> = self.relays.lock().iter().map(Relay::id).collect();
         for (keys, listen, _) in keys.relays().filter(|(keys, ..)| !running.contains(&keys.id())) {
             let replay_file: Option<PathBuf> =
-                Some(folder.join(format!("{}.replay", betanet::short(&keys.id()))));
+                Some(folder.join(format!("{}.tags", betanet::short(&keys.id()))));
             match Relay::start(
                 RelayConfig { replay_file, ..RelayConfig::new(keys, listen) },
                 receiver.clone(),

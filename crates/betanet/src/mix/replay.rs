@@ -1,14 +1,30 @@
-//! Which packets were here before. Exact, bounded, and kept in an append-only file over restarts.
+//! Which packets were here before. Bounded, and kept in an append-only file over restarts.
 //!
 //! One filter belongs to one Sphinx key. It never forgets and never clears: when it is full, new packets are
-//! refused until the key changes. Key epochs will bound its size to an epoch's packets.
+//! refused until the key changes. The first tags are kept as they are; more go into Bloom filters, each four times
+//! as large as the one before (Almeida et al. 2007), so that a quiet relay's filter is small and a busy one's takes
+//! about 27 bits a packet: 310 MB for an hour at 25,000 packets a second.
 
+use fastbloom::BloomFilter;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-const TAG_LEN: usize = 16;
+/// Packets of an hour at 25,000 a second, the baseline's busy relay.
+pub const HOUR_AT_FULL_RATE: usize = 90_000_000;
+
+/// What a file of tags begins with.
+const MAGIC: &[u8; 8] = b"fogtags1";
+const TAG_LEN: usize = size_of::<u64>();
+/// Tags that are kept as they are.
+const EXACT: usize = 1 << 18;
+/// The first Bloom filter takes this many.
+const FIRST_LAYER: usize = 1 << 20;
+const GROWTH: usize = 4;
+/// Chance that one layer takes a new tag for an old one. There are at most five layers, so that all of them together
+/// refuse at most one honest packet in 100,000.
+const FALSE_REFUSALS: f64 = 2e-6;
 
 /// Why a tag was not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +36,11 @@ pub enum ReplayError {
 
 /// The tags of all packets seen under one key.
 pub struct ReplayFilter {
-    tags: HashSet<u128>,
+    exact: HashSet<u64>,
+    layers: Vec<BloomFilter>,
+    /// Tags that the newest layer still takes.
+    room: usize,
+    len: usize,
     capacity: usize,
     log: Option<BufWriter<File>>,
 }
@@ -28,56 +48,90 @@ pub struct ReplayFilter {
 impl ReplayFilter {
     /// A filter that forgets at the end of the process: for tests and benchmarks.
     pub fn in_memory(capacity: usize) -> Self {
-        Self { tags: HashSet::new(), capacity, log: None }
+        Self { exact: HashSet::new(), layers: Vec::new(), room: EXACT, len: 0, capacity, log: None }
     }
 
     /// A filter that keeps its tags in `path`. A half-written last tag (power cut) is cut off.
     ///
     /// # Errors
-    /// Those of the file system, or a file with more tags than `capacity`.
+    /// Those of the file system, a file of something else, or one with more tags than `capacity`.
     pub fn open(path: &Path, capacity: usize) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let len = file.metadata()?.len();
-        if len > (capacity * TAG_LEN) as u64 {
-            return Err(io::Error::other(format!(
-                "{} holds more than {capacity} replay tags: give the relay a new key",
-                path.display()
-            )));
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        let mut filter = Self::in_memory(capacity);
+        if len < MAGIC.len() {
+            file.set_len(0)?;
+            file.write_all(MAGIC)?;
+        } else {
+            let mut reader = BufReader::with_capacity(1 << 20, &file);
+            let mut magic = [0; MAGIC.len()];
+            reader.read_exact(&mut magic)?;
+            let fail = |why: &str| io::Error::other(format!("{}: {why}", path.display()));
+            if magic != *MAGIC {
+                return Err(fail("this file holds something else than replay tags"));
+            }
+            let whole = (len - MAGIC.len()) / TAG_LEN;
+            if whole > capacity {
+                return Err(fail("more replay tags than there is room for: give the relay a new key"));
+            }
+            for _ in 0..whole {
+                let mut tag = [0; TAG_LEN];
+                reader.read_exact(&mut tag)?;
+                filter.remember(u64::from_le_bytes(tag));
+            }
+            file.set_len((MAGIC.len() + whole * TAG_LEN) as u64)?;
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let whole = bytes.len() - bytes.len() % TAG_LEN;
-        if whole < bytes.len() {
-            file.set_len(whole as u64)?;
-        }
-        let tags = bytes[..whole]
-            .chunks_exact(TAG_LEN)
-            .map(|c| u128::from_le_bytes(c.try_into().unwrap_or_default()))
-            .collect();
-        Ok(Self { tags, capacity, log: Some(BufWriter::new(file)) })
+        filter.log = Some(BufWriter::with_capacity(1 << 16, file));
+        Ok(filter)
     }
 
-    /// True if the tag was seen.
-    pub fn contains(&self, tag: u128) -> bool {
-        self.tags.contains(&tag)
+    /// True if the tag was seen (or, once in 100,000 times on a busy relay, if it was not).
+    pub fn contains(&self, tag: u64) -> bool {
+        self.exact.contains(&tag) || self.layers.iter().any(|layer| layer.contains(&tag))
     }
 
     /// Remembers a tag.
     ///
     /// # Errors
     /// [`ReplayError::Full`].
-    pub fn insert(&mut self, tag: u128) -> Result<(), ReplayError> {
-        if self.tags.len() >= self.capacity {
+    pub fn insert(&mut self, tag: u64) -> Result<(), ReplayError> {
+        if self.len >= self.capacity {
             return Err(ReplayError::Full);
         }
-        if self.tags.insert(tag)
-            && let Some(log) = &mut self.log
+        self.remember(tag);
+        if let Some(log) = &mut self.log
             && let Err(e) = log.write_all(&tag.to_le_bytes())
         {
             tracing::warn!("replay tags are not kept over a restart: {e}");
             self.log = None;
         }
         Ok(())
+    }
+
+    fn remember(&mut self, tag: u64) {
+        self.len += 1;
+        if self.room == 0 {
+            let size = FIRST_LAYER * GROWTH.pow(self.layers.len() as u32);
+            let size = size.min(self.capacity - (self.len - 1)).max(1);
+            let builder = BloomFilter::with_false_pos(FALSE_REFUSALS).seed(&rand::random());
+            self.layers.push(builder.expected_items(size));
+            self.room = size;
+        }
+        self.room -= 1;
+        match self.layers.last_mut() {
+            Some(layer) => _ = layer.insert(&tag),
+            None => _ = self.exact.insert(tag),
+        }
+    }
+
+    /// Tags that are remembered.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if no packet came yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Hands what was written to the operating system.
@@ -92,26 +146,63 @@ impl ReplayFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
 
     #[test]
     fn survives_a_restart_and_a_torn_write() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("replay");
         let mut filter = ReplayFilter::open(&path, 10).expect("opens");
-        for tag in [1, 2, u128::MAX] {
+        for tag in [1, 2, u64::MAX] {
             filter.insert(tag).expect("fits");
         }
         filter.flush().expect("flushes");
         drop(filter);
         OpenOptions::new().append(true).open(&path).expect("opens").write_all(&[7; 5]).expect("writes");
         let mut filter = ReplayFilter::open(&path, 4).expect("opens");
-        assert!(
-            filter.contains(1) && filter.contains(2) && filter.contains(u128::MAX) && !filter.contains(3)
-        );
+        assert!(filter.contains(1) && filter.contains(2) && filter.contains(u64::MAX) && !filter.contains(3));
         filter.insert(4).expect("fits");
         assert_eq!(filter.insert(5), Err(ReplayError::Full));
         filter.flush().expect("flushes");
-        assert_eq!(std::fs::metadata(&path).expect("exists").len(), 64);
+        assert_eq!(std::fs::metadata(&path).expect("exists").len(), 40);
         assert!(ReplayFilter::open(&path, 3).is_err());
+        std::fs::write(&path, [0; 64]).expect("writes");
+        assert!(ReplayFilter::open(&path, 10).is_err(), "a file of something else");
+    }
+
+    /// Over several layers: nothing is forgotten, and next to nothing new is refused, also after a restart.
+    #[test]
+    fn many_packets_are_all_remembered_and_few_others_refused() {
+        const MANY: usize = EXACT + FIRST_LAYER + FIRST_LAYER / 2;
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("replay");
+        let mut filter = ReplayFilter::open(&path, 8 * FIRST_LAYER).expect("opens");
+        let mut rng = StdRng::seed_from_u64(5);
+        for _ in 0..MANY {
+            filter.insert(rng.random()).expect("fits");
+        }
+        filter.flush().expect("flushes");
+        let again = ReplayFilter::open(&path, 8 * FIRST_LAYER).expect("opens again");
+        for filter in [&filter, &again] {
+            assert_eq!((filter.len(), filter.layers.len()), (MANY, 2));
+            let mut rng = StdRng::seed_from_u64(5);
+            assert!((0..MANY).all(|_| filter.contains(rng.random())), "a tag was forgotten");
+            let refused = (0..1_000_000).filter(|_| filter.contains(rng.random())).count();
+            assert!(refused <= 20, "{refused} of a million new packets would be refused");
+        }
+    }
+
+    #[test]
+    fn a_busy_hour_takes_the_memory_that_the_docs_tell() {
+        let sizes = [FIRST_LAYER, FIRST_LAYER * 4, FIRST_LAYER * 16, FIRST_LAYER * 64];
+        let taken: usize = sizes.iter().sum::<usize>() + EXACT;
+        assert!(taken <= HOUR_AT_FULL_RATE, "one more layer takes the rest");
+        let bits: usize = sizes
+            .into_iter()
+            .chain([HOUR_AT_FULL_RATE - taken])
+            .map(|n| fastbloom::optimal_size(n, FALSE_REFUSALS))
+            .sum();
+        assert!((290..330).contains(&(bits / 8 / 1_000_000)), "{} MB", bits / 8 / 1_000_000);
     }
 }

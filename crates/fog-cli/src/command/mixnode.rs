@@ -34,7 +34,7 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
     runtime.block_on(async {
         let (_keep, consensus) = watch::channel(Arc::new(consensus));
         let config = RelayConfig {
-            replay_file: Some(args.dir.join("replay")),
+            replay_file: Some(args.dir.join("replay-tags")),
             link_rate: args.link_rate,
             ..RelayConfig::new(RelayKeys::from_bytes(&secret), file.listen)
         };

@@ -68,6 +68,7 @@ fn text(status: &Status, saturation: f64) -> String {
     metric("fog_mix_malformed_total", "counter", "Malformed packets refused.", &c.malformed);
     metric("fog_mix_full_total", "counter", "Packets refused for want of room.", &c.full);
     metric("fog_mix_unsent_total", "counter", "Packets for relays not reached in time.", &c.unsent);
+    metric("fog_mix_remembered_packets", "gauge", "Packets in the replay filter.", &c.remembered);
     metric("fog_mix_held_packets", "gauge", "Packets that wait for their time.", &c.held);
     let filled = c.held as f64 / MAX_HELD as f64;
     metric("fog_mix_held_ratio", "gauge", "The same, of the most that may wait.", &filled);
