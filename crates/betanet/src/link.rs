@@ -234,9 +234,15 @@ impl LinkWriter {
     }
 }
 
-fn halves(stream: TcpStream, state: HandshakeState) -> Result<(LinkReader, LinkWriter), LinkError> {
+/// `batches` says whether whole batches will be written, as to the next relay, or a frame now and then.
+fn halves(
+    stream: TcpStream,
+    state: HandshakeState,
+    batches: bool,
+) -> Result<(LinkReader, LinkWriter), LinkError> {
     let noise = Arc::new(state.into_stateless_transport_mode()?);
     let (read, write) = stream.into_split();
+    let room = if batches { 160 * 1024 } else { 4 * MAX_FRAME };
     Ok((
         LinkReader {
             io: read,
@@ -247,7 +253,7 @@ fn halves(stream: TcpStream, state: HandshakeState) -> Result<(LinkReader, LinkW
             end: 0,
             plain: Vec::new(),
         },
-        LinkWriter { io: BufWriter::with_capacity(64 * 1024, write), noise, nonce: 0, buffer: Vec::new() },
+        LinkWriter { io: BufWriter::with_capacity(room, write), noise, nonce: 0, buffer: Vec::new() },
     ))
 }
 
@@ -294,10 +300,11 @@ async fn connect_as(
             return Err(LinkError::Version { theirs });
         }
 
+        let role_of_relay = role == Role::Relay;
         let role = postcard::to_allocvec(&role).map_err(|_| LinkError::Protocol("role"))?;
         let n = noise.write_message(&role, &mut buffer)?;
         write_raw(&mut stream, &buffer[..n]).await?;
-        halves(stream, noise)
+        halves(stream, noise, role_of_relay)
     };
     tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| LinkError::Timeout)?
 }
@@ -341,7 +348,7 @@ pub async fn accept(mut stream: TcpStream, local: &StaticSecret) -> Result<Accep
             .get_remote_static()
             .and_then(|k| k.try_into().ok())
             .ok_or(LinkError::Protocol("no static key"))?;
-        let (reader, writer) = halves(stream, noise)?;
+        let (reader, writer) = halves(stream, noise, false)?;
         Ok(Accepted { reader, writer, role, remote })
     };
     tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| LinkError::Timeout)?

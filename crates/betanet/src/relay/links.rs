@@ -4,14 +4,19 @@ use super::{Shared, mixer};
 use crate::Key;
 use crate::link::{self, Accepted, Frame, LinkError, LinkWriter, Role};
 use crate::packet;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
-/// Links that a relay holds at once; more are closed at once.
-const MAX_LINKS: usize = 1024;
+/// Links that a relay holds at once; more are closed at once. A quiet one takes some 30 KiB.
+const MAX_LINKS: usize = 4096;
+/// Of these, links from one address: whoever opens more keeps nobody else out.
+const MAX_LINKS_PER_ADDRESS: usize = 512;
 /// Frames that wait for the writer of an accepted link.
 const REPLY_QUEUE: usize = 64;
 /// How often a link that had to wait looks whether the relay has room again.
@@ -19,12 +24,12 @@ const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// Accepts links until the relay ends.
 pub(super) async fn accept_all(shared: Arc<Shared>, listener: TcpListener, mixer: mixer::Handle) {
-    let slots = Arc::new(Semaphore::new(MAX_LINKS));
+    let slots = Slots::default();
     loop {
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             () = shared.cancel.cancelled() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of file descriptors, say: the links that end will free some.
                     tracing::warn!("accepting a link failed: {e}");
@@ -33,7 +38,7 @@ pub(super) async fn accept_all(shared: Arc<Shared>, listener: TcpListener, mixer
                 }
             },
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
+        let Some(slot) = slots.take(from.ip()) else {
             shared.links_refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
@@ -50,6 +55,44 @@ pub(super) async fn accept_all(shared: Arc<Shared>, listener: TcpListener, mixer
             link.shared.links.fetch_sub(1, Ordering::Relaxed);
             drop(slot);
         });
+    }
+}
+
+/// Counts the links, all and by address.
+#[derive(Clone, Default)]
+struct Slots(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Slots {
+    /// None if there are as many links as there may be.
+    fn take(&self, from: IpAddr) -> Option<Slot> {
+        let mut taken = self.0.lock();
+        if taken.values().sum::<usize>() >= MAX_LINKS {
+            return None;
+        }
+        let here = taken.entry(from).or_default();
+        if *here >= MAX_LINKS_PER_ADDRESS {
+            return None;
+        }
+        *here += 1;
+        Some(Slot { slots: self.clone(), from })
+    }
+}
+
+/// The place of one link, until it is dropped.
+struct Slot {
+    slots: Slots,
+    from: IpAddr,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut taken = self.slots.0.lock();
+        if let Some(here) = taken.get_mut(&self.from) {
+            *here -= 1;
+            if *here == 0 {
+                taken.remove(&self.from);
+            }
+        }
     }
 }
 
@@ -211,6 +254,23 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_cannot_take_all_places() {
+        let slots = Slots::default();
+        let address = |n: u16| IpAddr::from([10, 0, n as u8, 1]);
+        let mut held: Vec<Slot> = (0..MAX_LINKS_PER_ADDRESS).map_while(|_| slots.take(address(0))).collect();
+        assert_eq!(held.len(), MAX_LINKS_PER_ADDRESS);
+        assert!(slots.take(address(0)).is_none());
+        for n in 1..=(MAX_LINKS / MAX_LINKS_PER_ADDRESS) as u16 {
+            held.extend((0..MAX_LINKS_PER_ADDRESS).map_while(|_| slots.take(address(n))));
+        }
+        assert_eq!(held.len(), MAX_LINKS);
+        held.pop();
+        assert!(slots.take(address(99)).is_some());
+        drop(held);
+        assert!(slots.0.lock().is_empty());
+    }
 
     #[test]
     fn a_link_gets_its_rate_and_no_more() {
