@@ -191,13 +191,14 @@ impl LinkReader {
         Frame::decode(&self.plain[..plain]).map(Some)
     }
 
-    /// Waits for more bytes. The buffer grows only on links that fill it.
+    /// Waits for more bytes. The buffer grows on links that fill it.
     async fn fill(&mut self) -> Result<(), LinkError> {
+        let filled = self.end == self.buffer.len();
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize((self.end * 2).clamp(FIRST_READ, MAX_READ), 0);
+        if filled && self.buffer.len() < MAX_READ {
+            self.buffer.resize((self.buffer.len() * 2).clamp(FIRST_READ, MAX_READ), 0);
         }
         let read = self.io.read(&mut self.buffer[self.end..]);
         let n = tokio::time::timeout(IDLE_TIMEOUT, read).await.map_err(|_| LinkError::Timeout)??;
@@ -427,6 +428,7 @@ mod tests {
             assert_eq!(*frame, Frame::Received(i as u64));
         }
         assert!(batches < MANY / 2, "{batches} batches");
+        assert!(s.reader.buffer.len() > 8 * FIRST_READ, "a busy link reads more at once");
     }
 
     #[tokio::test]

@@ -138,7 +138,11 @@ impl Link {
                     }
                 }
                 if !packets.is_empty() {
-                    tokio::time::sleep(allowance.spend(packets.len(), Instant::now())).await;
+                    let debt = allowance.spend(packets.len(), Instant::now());
+                    // Even a sleep of no length would take until the runtime's next tick.
+                    if !debt.is_zero() {
+                        tokio::time::sleep(debt).await;
+                    }
                     while shared.mix.lock().is_full() {
                         tokio::time::sleep(FULL_PAUSE).await;
                     }
