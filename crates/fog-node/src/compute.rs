@@ -366,6 +366,14 @@ pub(crate) async fn list(core: &Core) -> Result<Vec<JobView>> {
     Ok(views)
 }
 
+/// True if a job is under way, or was done: the ledger holds its money, or what became of it.
+pub(crate) async fn has_history(work: &mut Work) -> Result<bool> {
+    let core = work.core.clone();
+    let jobs = core.compute.engine.list(work.conn(), u32::MAX).await.map_err(engine_error)?;
+    let ended = |j: &Job| matches!(j.state(), fog_jobs::JobState::Failed | fog_jobs::JobState::Cancelled);
+    Ok(!jobs.iter().all(ended))
+}
+
 fn job_id(text: &str) -> Result<JobId> {
     unhex::<16>(text).ok_or_else(|| bad_input("A job's id is 32 hexadecimal digits."))
 }

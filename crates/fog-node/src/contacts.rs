@@ -6,11 +6,11 @@ use crate::error::{Result, bad_input, database, not_found, refused};
 use crate::identity::{fingerprint, hex, unhex};
 use crate::time::{now_ms, seconds};
 use crate::work::{After, Work};
-use crate::{network, records, wire};
+use crate::{network, records, settings, wire};
 use betanet::Key;
 use fog_api::{ApiError, CardView, Contact, ContactState, ErrorKind, EventBody};
 use fog_p2p::mixnet::MixAddress;
-use fog_p2p::outbox::Priority;
+use fog_p2p::outbox::{self, Priority};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 
 /// People who added me and whom I have not answered. More are not let in.
 const MAX_ASKING: i64 = 256;
+/// Messages that wait for a contact, above which a change of their network sets off no introduction.
+const MAX_QUEUED_RECORDS: i64 = 1024;
 /// A contact counts as online this long after the last sign of life (the baseline's 300 s).
 const ONLINE_MS: i64 = 300_000;
 
@@ -207,6 +209,15 @@ async fn send_card(work: &mut Work, to: &Stored, card: &Card) -> Result<()> {
     Ok(())
 }
 
+/// My primary network changes: a contact gets my card for it, in place of the one before.
+pub(crate) async fn send_new_card(work: &mut Work, to: &Stored) -> Result<()> {
+    let issued_ms = settings::renew_card(work).await?;
+    let network = network::primary(work.conn()).await?;
+    let name = work.core.settings.read().name.clone();
+    let card = card_as(&work.core, Some(&network), &name, issued_ms)?;
+    send_card(work, to, &card).await
+}
+
 /// My name changes: whoever has my card gets the new one.
 pub(crate) async fn send_card_to_all(work: &mut Work, name: &str, issued_ms: i64) -> Result<()> {
     for contact in all(work.conn()).await? {
@@ -319,12 +330,25 @@ pub(crate) async fn hello(work: &mut Work, sender: &Key, body: &[u8]) -> Result<
         .map_err(database)?;
     let contact = put(work, &card, state).await?;
     work.after(After::SetPeer(contact.seal_key, contact.address.to_address()));
-    if known.is_none() {
+    match known {
         // The rest follows when they are accepted: a stranger's card must not set off a flood.
-        records::introduce_me(work, &contact).await?;
+        None => records::introduce_me(work, &contact).await?,
+        Some(known) if known.state == ContactState::Accepted => came_here(work, &known, &contact).await?,
+        Some(_) => {}
     }
     emit(work, &contact).await?;
     Ok(())
+}
+
+/// A contact who moves to the own network refused its records before, so they get them again.
+async fn came_here(work: &mut Work, before: &Stored, now: &Stored) -> Result<()> {
+    let primary = network::primary(work.conn()).await?;
+    if before.address.network == now.address.network || now.address.network != primary {
+        return Ok(());
+    }
+    let waiting = outbox::queued(work.conn(), &now.seal_key, Priority::Normal).await.map_err(database)?;
+    // Whoever moves to and fro does not fill this disk with it: what waits holds the records already.
+    if waiting < MAX_QUEUED_RECORDS { records::introduce(work, now).await } else { Ok(()) }
 }
 
 /// Something authentic came from this peer.

@@ -24,6 +24,7 @@ mod compute;
 mod config;
 mod contacts;
 mod core;
+mod crossing;
 mod delivery;
 mod error;
 mod events;

@@ -2,7 +2,8 @@
 //!
 //! One of them is *primary*: its members share ledger and votes. A node begins with the network that its
 //! configuration names, or else with a test network of its own. When it adds the card of somebody in another
-//! network while nobody else has joined its own, that network becomes primary.
+//! network while nobody else has joined its own, that network becomes primary. (Two who do so with each other at once
+//! are brought together by [`crate::crossing`].)
 
 use crate::card::Card;
 use crate::core::Core;
@@ -50,6 +51,7 @@ pub(crate) struct Network {
     inbound: mpsc::Sender<Vec<u8>>,
     members: RwLock<HashMap<Key, Member>>,
     relays: Mutex<Vec<Relay>>,
+    loading: tokio::sync::Mutex<()>,
     cancel: CancellationToken,
 }
 
@@ -77,17 +79,19 @@ async fn insert(
     home: &Key,
     own: bool,
     primary: bool,
+    card_of: Option<&Key>,
 ) -> Result<()> {
     if primary {
         sqlx::query("UPDATE node_networks SET is_primary = 0").execute(&mut *conn).await.map_err(database)?;
     }
-    sqlx::query("INSERT INTO node_networks (id, consensus, home, own, is_primary, created_ms) VALUES (?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO node_networks (id, consensus, home, own, is_primary, created_ms, card_of) VALUES (?, ?, ?, ?, ?, ?, ?)")
         .bind(signed.network().as_slice())
         .bind(signed.to_bytes())
         .bind(home.as_slice())
         .bind(own)
         .bind(primary)
         .bind(now_ms())
+        .bind(card_of.map(<[u8; 32]>::as_slice))
         .execute(conn)
         .await
         .map_err(database)?;
@@ -97,7 +101,7 @@ async fn insert(
 /// A new data folder's first network.
 pub(crate) async fn first(conn: &mut SqliteConnection, signed: &SignedConsensus, own: bool) -> Result<()> {
     let document = signed.verify(unix()).map_err(|e| refused(e.to_string()))?;
-    insert(conn, signed, &draw_home(document)?, own, true).await
+    insert(conn, signed, &draw_home(document)?, own, true, None).await
 }
 
 /// Takes a newer consensus of a network that this node is in. False: the node is not in it.
@@ -166,15 +170,44 @@ pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
     }
     let home = draw_home(document)?;
     let alone = fog_tokenomics::membership::members(work.conn()).await.map_err(records::api)?.len() <= 1;
-    insert(work.conn(), signed, &home, false, alone).await?;
+    insert(work.conn(), signed, &home, false, alone, Some(&card.id)).await?;
     core.network.remember(signed.clone(), document.clone(), home, false, false);
     if alone {
-        fog_tokenomics::genesis::abandon(work.conn()).await.map_err(records::api)?;
-        settlements::forget_all(work).await?;
-        records::open_ledger(work, document).await?;
+        change_ledger(work, document).await?;
     }
     work.after(After::StartNetwork(network));
     Ok(())
+}
+
+/// Leaves the ledger, of which nobody else is a member, for that of another network.
+async fn change_ledger(work: &mut Work, to: &Consensus) -> Result<()> {
+    fog_tokenomics::genesis::abandon(work.conn()).await.map_err(records::api)?;
+    settlements::forget_all(work).await?;
+    records::open_ledger(work, to).await
+}
+
+/// Makes a network that this node is in its primary one. Nobody else may be a member of the present one's ledger.
+pub(crate) async fn move_to(work: &mut Work, document: &Consensus) -> Result<()> {
+    for (query, id) in [
+        ("UPDATE node_networks SET is_primary = 0 WHERE id != ?", document.network),
+        ("UPDATE node_networks SET is_primary = 1 WHERE id = ?", document.network),
+    ] {
+        sqlx::query(query).bind(id.as_slice()).execute(work.conn()).await.map_err(database)?;
+    }
+    change_ledger(work, document).await?;
+    work.after(After::Moved);
+    Ok(())
+}
+
+/// Whose card brought a network along.
+pub(crate) async fn card_of(conn: &mut SqliteConnection, network: &Key) -> Result<Option<Key>> {
+    let person: Option<Option<Vec<u8>>> =
+        sqlx::query_scalar("SELECT card_of FROM node_networks WHERE id = ?")
+            .bind(network.as_slice())
+            .fetch_optional(conn)
+            .await
+            .map_err(database)?;
+    Ok(person.flatten().and_then(|p| p.try_into().ok()))
 }
 
 impl Network {
@@ -184,17 +217,25 @@ impl Network {
             inbound,
             members: RwLock::default(),
             relays: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
             cancel: CancellationToken::new(),
         }
     }
 
     fn remember(&self, signed: SignedConsensus, document: Consensus, home: Key, own: bool, primary: bool) {
-        let member = Member { signed, document: Arc::new(document), home, own, primary, problem: None };
-        self.members.write().insert(member.document.network, member);
+        let mut members = self.members.write();
+        // What keeps it from working still does, if it is the same as before.
+        let before =
+            members.get(&document.network).filter(|m| m.document.valid_after == document.valid_after);
+        let problem = before.and_then(|m| m.problem.clone());
+        let member = Member { signed, document: Arc::new(document), home, own, primary, problem };
+        members.insert(member.document.network, member);
     }
 
     /// Reads the networks from the database.
     pub(crate) async fn load(&self, conn: &mut SqliteConnection) -> Result<Vec<Key>> {
+        // One after the other, so that the last to write has read last.
+        let _turn = self.loading.lock().await;
         let rows = sqlx::query("SELECT * FROM node_networks").fetch_all(conn).await.map_err(database)?;
         let mut ids = Vec::new();
         for row in rows {
@@ -314,8 +355,8 @@ impl Network {
         }
     }
 
-    /// For [`After::StartNetwork`]: re-reads what is primary, then starts.
-    pub(crate) fn start_later(&self, core: &Arc<Core>, network: Key) {
+    /// For [`After::StartNetwork`] and [`After::Moved`]: re-reads what is primary, then starts.
+    pub(crate) fn start_later(&self, core: &Arc<Core>, network: Option<Key>) {
         let core = core.clone();
         tokio::spawn(async move {
             let result = async {
@@ -325,7 +366,9 @@ impl Network {
             if let Err(e) = result.await {
                 tracing::error!("the networks cannot be read: {e}");
             }
-            core.network.start(&core, &network, None).await;
+            if let Some(network) = network {
+                core.network.start(&core, &network, None).await;
+            }
         });
     }
 
@@ -497,12 +540,19 @@ fn health(member: &Member, client: Option<&Client>, home: &LinkState) -> (Networ
     }
 }
 
-/// Networks that are needed: the primary one, and those over which a contact is reached.
+/// Networks that are needed: the primary one, those over which a contact is reached, and the own one. For that others
+/// have cards, and nobody else runs its relays.
 pub(crate) async fn needed(conn: &mut SqliteConnection) -> Result<Vec<Key>> {
+    let own: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM node_networks WHERE own = 1")
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(database)?;
     let mut keys = vec![primary(conn).await?];
-    for contact in contacts::all(conn).await? {
-        if !keys.contains(&contact.address.network) {
-            keys.push(contact.address.network);
+    let own = own.into_iter().filter_map(|id| id.try_into().ok());
+    let contacts = contacts::all(conn).await?.into_iter().map(|c| c.address.network);
+    for network in own.chain(contacts) {
+        if !keys.contains(&network) {
+            keys.push(network);
         }
     }
     Ok(keys)

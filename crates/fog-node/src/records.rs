@@ -4,7 +4,7 @@
 use crate::contacts::{self, Stored};
 use crate::error::{Result, bad_input, database, internal, refused};
 use crate::work::Work;
-use crate::{governance, network, settlements, wallet, wire};
+use crate::{crossing, governance, network, settlements, wallet, wire};
 use betanet::Key;
 use betanet::directory::Consensus;
 use fog_api::{ApiError, ContactState, ErrorKind};
@@ -126,7 +126,15 @@ pub(crate) async fn publish(work: &mut Work, record: &Record) -> Result<()> {
 /// A statement came from another node.
 pub(crate) async fn incoming(work: &mut Work, from: &Stored, body: &[u8]) -> Result<()> {
     let record = Record::decode(body).map_err(api)?;
-    spread(work, &record, Some(&from.seal_key)).await
+    let moved = match &record {
+        Record::Join(join) => crossing::resolve(work, from, join).await?,
+        _ => false,
+    };
+    spread(work, &record, Some(&from.seal_key)).await?;
+    if moved {
+        crossing::tell(work, from).await?;
+    }
+    Ok(())
 }
 
 async fn spread(work: &mut Work, record: &Record, from: Option<&Key>) -> Result<()> {

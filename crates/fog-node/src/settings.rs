@@ -8,6 +8,7 @@ use crate::work::{After, Work};
 use fog_api::{EventBody, Settings};
 use sqlx::SqliteConnection;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const KEY: &str = "settings";
@@ -37,6 +38,16 @@ pub(crate) async fn card_ms(conn: &mut SqliteConnection) -> Result<i64> {
     Ok(now)
 }
 
+/// What my card says changes: the new card's time, which is later than the one before whatever the clock says.
+pub(crate) async fn renew_card(work: &mut Work) -> Result<i64> {
+    let core = work.core.clone();
+    let time = work.now_ms.max(card_ms(work.conn()).await? + 1);
+    store::set_meta(work.conn(), CARD_KEY, &time.to_string()).await.map_err(database)?;
+    // If this work comes to nothing, the cards of the meantime are only dated too late.
+    core.card_ms.fetch_max(time, Ordering::Relaxed);
+    Ok(time)
+}
+
 pub(crate) async fn save(conn: &mut SqliteConnection, settings: &Settings) -> Result<()> {
     let text = serde_json::to_string(settings).map_err(internal)?;
     store::set_meta(conn, KEY, &text).await.map_err(database)
@@ -53,11 +64,9 @@ pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings
     let mut work = Work::begin(core).await?;
     save(work.conn(), &settings).await?;
     if renamed {
-        let now = work.now_ms;
-        store::set_meta(work.conn(), CARD_KEY, &now.to_string()).await.map_err(database)?;
-        crate::contacts::send_card_to_all(&mut work, &settings.name, now).await?;
+        let issued = renew_card(&mut work).await?;
+        crate::contacts::send_card_to_all(&mut work, &settings.name, issued).await?;
         crate::records::publish_name(&mut work, &settings.name).await?;
-        core.card_ms.store(now, std::sync::atomic::Ordering::Relaxed);
     }
     work.after(After::Wake);
     work.commit().await?;

@@ -54,6 +54,12 @@ pub(crate) async fn forget_all(work: &mut Work) -> Result<()> {
     Ok(())
 }
 
+/// True if there are any, booked or waiting.
+pub(crate) async fn any(work: &mut Work) -> Result<bool> {
+    let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM node_settlements)");
+    query.fetch_one(work.conn()).await.map_err(database)
+}
+
 /// Tells a new member. They get those that wait, too: they were passed on once, and will not be again.
 pub(crate) async fn introduce(work: &mut Work, contact: &Stored) -> Result<()> {
     let query = "SELECT body FROM node_settlements WHERE passed_on = 1 ORDER BY applied DESC, rowid";

@@ -7,7 +7,11 @@ use crate::identity::Identity;
 use crate::{KeychainUse, Node, NodeConfig};
 use fog_p2p::mixnet::MixAddress;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// How long anything may take on a slow, busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A node with a data folder of its own, in a test network of its own.
 pub(crate) struct TestNode {
@@ -58,5 +62,14 @@ impl TestNode {
         contacts::add(&core, &card.to_text(person)).await.expect("added");
         let mut conn = core.pool.acquire().await.expect("a connection");
         contacts::by_id(&mut conn, &person.id()).await.expect("reads").expect("a contact")
+    }
+}
+
+/// Waits until `done`, or fails saying what it waited for.
+pub(crate) async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !done().await {
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

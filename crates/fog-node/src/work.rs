@@ -28,6 +28,8 @@ pub(crate) enum After {
     Wake,
     /// Join this network's mixnet.
     StartNetwork(Key),
+    /// Another network is primary.
+    Moved,
     /// Look for jobs to start, stop these.
     Jobs,
     /// Tell the page how this proposal ended, when it ends.
@@ -102,7 +104,8 @@ impl Work {
                 After::Emit(event) => core.bus.emit(event),
                 After::SetPeer(peer, address) => core.endpoint.set_peer(peer, Some(address)),
                 After::Block(peer) => core.endpoint.block(peer),
-                After::StartNetwork(network) => core.network.start_later(&core, network),
+                After::StartNetwork(network) => core.network.start_later(&core, Some(network)),
+                After::Moved => core.network.start_later(&core, None),
                 After::AnnounceEnd(view) => crate::governance::announce_end(&core, &view),
                 After::Kill(job) => core.compute.kill(&job),
                 After::Wake => wake = true,
