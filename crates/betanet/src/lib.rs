@@ -10,7 +10,9 @@
 //!   path, delays            │  unwrap → replay filter → delay queue  │
 //! ```
 //!
-//! * [`packet`]: building and unwrapping (Danezis & Goldberg 2009, through `sphinx-packet`).
+//! * [`x25519`]: the group, many multiplications at once.
+//! * [`sphinx`]: the packet format (Danezis & Goldberg 2009), in place and in batches.
+//! * [`packet`]: the network's packets: one size, one version, delays within bounds.
 //! * [`mix`]: a relay's state machine, without IO: replay filter, delay queue, mailboxes.
 //! * [`link`]: encrypted and authenticated connections (Noise XK), on which versions are negotiated.
 //! * [`directory`]: relay descriptors and the signed consensus.

@@ -18,7 +18,6 @@ pub use keys::RelayKeys;
 use crate::Key;
 use crate::directory::Consensus;
 use crate::mix::{Counters, HOUR_AT_FULL_RATE, Mix, ReplayFilter};
-use crate::outgoing::Frames;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -28,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,7 +74,7 @@ struct Shared {
     link_rate: u32,
     mix: Mutex<Mix>,
     consensus: watch::Receiver<Arc<Consensus>>,
-    peers: Mutex<HashMap<Key, mpsc::Sender<Frames>>>,
+    peers: Mutex<HashMap<Key, mixer::Peer>>,
     /// Wakes the writer of a connected mailbox.
     mailbox_links: Mutex<HashMap<Key, Arc<Notify>>>,
     /// Replay tags came that are not on disk yet.
@@ -104,7 +103,7 @@ pub struct Status {
 }
 
 impl Relay {
-    /// Binds and starts.
+    /// Binds and starts. When the consensus changes, the relay follows: links to relays that moved are made anew.
     ///
     /// # Errors
     /// The address is in use or not ours, or the replay file cannot be read.

@@ -2,7 +2,7 @@
 
 use betanet::client::{Client, ClientConfig};
 use betanet::directory::Consensus;
-use betanet::relay::{Relay, RelayConfig};
+use betanet::relay::{Relay, RelayConfig, RelayKeys};
 use betanet::testnet::{LAYOUT, TestNetwork};
 use betanet::{Key, LinkState};
 use std::sync::Arc;
@@ -15,8 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Net {
     relays: Vec<Option<Relay>>,
+    keys: Vec<RelayKeys>,
     consensus: Arc<Consensus>,
-    _keep: watch::Sender<Arc<Consensus>>,
+    sender: watch::Sender<Arc<Consensus>>,
 }
 
 async fn network() -> Net {
@@ -28,7 +29,7 @@ async fn network() -> Net {
         let config = RelayConfig::new(keys, listen);
         relays.push(Some(Relay::start(config, receiver.clone()).await.expect("starts")));
     }
-    Net { relays, consensus, _keep: sender }
+    Net { relays, keys: net.relays().map(|r| r.0).collect(), consensus, sender }
 }
 
 async fn client(net: &Net, mailbox: &StaticSecret) -> (Client, mpsc::Receiver<Vec<u8>>) {
@@ -109,6 +110,39 @@ async fn a_dead_middle_relay_is_avoided_once_reported() {
         arrived += u32::from(ok);
     }
     assert!(sent - arrived < 10, "{} of {sent} packets went to the dead relay", sent - arrived);
+}
+
+/// A relay follows a new consensus without a restart: the next relay is found where it moved to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_moved_is_found_by_the_new_consensus() {
+    let mut net = network().await;
+    let (a_key, b_key) = (StaticSecret::random(), StaticSecret::random());
+    let (a, _a_in) = client(&net, &a_key).await;
+    let (b, mut b_in) = client(&net, &b_key).await;
+    let mut arrives = async |message: &[u8]| {
+        a.send(&b.home(), &public(&b_key), message).expect("sends");
+        timeout(Duration::from_secs(2), b_in.recv()).await.ok().flatten()
+    };
+    assert!(arrives(b"before").await.is_some());
+    // Both middle relays move.
+    let mut document = (*net.consensus).clone();
+    let old = TestNetwork::generate(&LAYOUT, 1_000_000).expect("free ports");
+    for (slot, (_, address, _)) in net.relays.iter_mut().zip(old.relays()).skip(2).take(2) {
+        let relay = slot.take().expect("runs");
+        relay.shutdown().await;
+        let described = document.relays.iter_mut().find(|r| r.id == relay.id()).expect("described");
+        described.address = address;
+        let keys = net.keys.iter().find(|k| k.id() == relay.id()).expect("known").clone();
+        let config = RelayConfig::new(keys, address);
+        *slot = Some(Relay::start(config, net.sender.subscribe()).await.expect("starts"));
+    }
+    assert!(arrives(b"to where they were").await.is_none());
+    net.sender.send_replace(Arc::new(document));
+    let mut arrived = None;
+    for _ in 0..10 {
+        arrived = arrived.or(arrives(b"after").await);
+    }
+    assert!(arrived.is_some());
 }
 
 /// The same packet twice over a real link: the second is refused, also by the relay's next process.

@@ -6,11 +6,13 @@
 
 use super::Shared;
 use crate::Key;
+use crate::directory::Consensus;
 use crate::link::{Frame, Role};
 use crate::mix::Forward;
 use crate::outgoing::{self, Frames, LinkState, Target};
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, Thread};
@@ -26,6 +28,13 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Batches that wait for a peer whose link is slow or down, and packets in one.
 const PEER_QUEUE: usize = 64;
 const BATCH: usize = 64;
+
+/// A relay that packets go to.
+pub(super) struct Peer {
+    /// None: it is in no consensus that this relay has.
+    address: Option<SocketAddr>,
+    queue: mpsc::Sender<Frames>,
+}
 
 /// A hold on the thread.
 #[derive(Clone)]
@@ -60,8 +69,12 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<Handle> {
 
 fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
     let mut housekeeping = Instant::now() + HOUSEKEEPING;
+    let mut consensus = shared.consensus.clone();
     while !shared.cancel.is_cancelled() {
         let now = Instant::now();
+        if consensus.has_changed().unwrap_or(false) {
+            forget_moved(shared, &consensus.borrow_and_update());
+        }
         let (due, next) = {
             let mut mix = shared.mix.lock();
             let due: Vec<Forward> = std::iter::from_fn(|| mix.poll(now)).collect();
@@ -84,6 +97,14 @@ fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
     if let Err(e) = shared.mix.lock().persist() {
         tracing::warn!("replay tags could not be written: {e}");
     }
+}
+
+/// Ends the links to relays that are not where they were; the next packet makes a new one.
+fn forget_moved(shared: &Shared, consensus: &Consensus) {
+    shared
+        .peers
+        .lock()
+        .retain(|id, peer| consensus.relay(id).is_some_and(|r| Some(r.address) == peer.address));
 }
 
 /// Hands each peer its packets.
@@ -109,11 +130,12 @@ fn send(shared: &Arc<Shared>, runtime: &runtime::Handle, due: Vec<Forward>) {
 /// False if the packets are lost: the peer's queue is full, or there is no such relay.
 fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: Frames) -> bool {
     let mut peers = shared.peers.lock();
-    let queue = peers.entry(peer).or_insert_with(|| {
+    let known = peers.entry(peer).or_insert_with(|| {
         let (queue, receiver) = mpsc::channel(PEER_QUEUE);
-        if let Some(relay) = shared.consensus.borrow().relay(&peer) {
+        let address = shared.consensus.borrow().relay(&peer).map(|relay| relay.address);
+        if let Some(address) = address {
             let target = Target {
-                address: relay.address,
+                address,
                 remote: peer,
                 local: shared.keys.link.clone(),
                 role: Role::Relay,
@@ -123,9 +145,9 @@ fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: 
             let keep = outgoing::keep(target, receiver, None, state, shared.cancel.clone());
             shared.tasks.spawn_on(keep, runtime);
         }
-        queue
+        Peer { address, queue }
     });
-    match queue.try_send(batch) {
+    match known.queue.try_send(batch) {
         Ok(()) => true,
         Err(mpsc::error::TrySendError::Full(_)) => {
             tracing::debug!("queue to relay {} is full, packets dropped", crate::short(&peer));

@@ -7,8 +7,9 @@ use super::node::stopped;
 use crate::args::{Global, MixnodeArgs};
 use crate::{config, output};
 use anyhow::{Context, Result, anyhow};
-use betanet::directory::SignedConsensus;
+use betanet::directory::{Consensus, SignedConsensus};
 use betanet::relay::{Relay, RelayConfig, RelayKeys};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -25,14 +26,11 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
         .and_then(|b| b.try_into().ok())
         .ok_or_else(|| anyhow!("{} holds no usable keys", path.display()))?;
     let path = args.dir.join(&file.consensus);
-    let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let signed = SignedConsensus::from_bytes(&bytes).with_context(|| path.display().to_string())?;
-    let consensus = signed.verify(now).with_context(|| path.display().to_string())?.clone();
+    let consensus = read_consensus(&path)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (_keep, consensus) = watch::channel(Arc::new(consensus));
+        let (sender, consensus) = watch::channel(Arc::new(consensus));
         let config = RelayConfig {
             replay_file: Some(args.dir.join("replay-tags")),
             link_rate: args.link_rate,
@@ -55,10 +53,38 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
                 relay.address()
             )
         })?;
-        stopped().await?;
+        tokio::select! {
+            result = stopped() => result?,
+            () = reload(&path, &sender) => {}
+        }
         let counters = relay.counters();
         relay.shutdown().await;
         tracing::info!(?counters, "stopped");
         Ok(())
     })
+}
+
+fn read_consensus(path: &Path) -> Result<Consensus> {
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let signed = SignedConsensus::from_bytes(&bytes).with_context(|| path.display().to_string())?;
+    Ok(signed.verify(now).with_context(|| path.display().to_string())?.clone())
+}
+
+/// Reads the consensus anew with each SIGHUP. One that cannot be used changes nothing.
+async fn reload(path: &Path, consensus: &watch::Sender<Arc<Consensus>>) {
+    #[cfg(unix)]
+    if let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        while hangup.recv().await.is_some() {
+            match read_consensus(path) {
+                Ok(new) if new.network == consensus.borrow().network => {
+                    tracing::info!(relays = new.relays.len(), "a new consensus is in use");
+                    consensus.send_replace(Arc::new(new));
+                }
+                Ok(_) => tracing::error!("{} is another network's consensus now: ignored", path.display()),
+                Err(e) => tracing::error!("the consensus was not read anew: {e:#}"),
+            }
+        }
+    }
+    std::future::pending().await
 }
