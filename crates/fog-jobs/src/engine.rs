@@ -156,7 +156,8 @@ impl Engine {
         Ok((job, actions))
     }
 
-    /// Takes in a message from `from`, whom the transport has authenticated.
+    /// Takes in a message from `from`, whom the transport has authenticated. Call [`Engine::prepare`] first, outside of
+    /// the transaction.
     ///
     /// # Errors
     /// [`EngineError`]; nothing has changed then. See [`EngineError::is_senders_fault`].

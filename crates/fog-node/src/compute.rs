@@ -193,6 +193,19 @@ fn may_send_jobs(core: &Core, from: &Stored) -> bool {
     from.state == ContactState::Accepted || !core.settings.read().jobs_from_accepted_only
 }
 
+/// Stores and hashes the data that a message brings, before the database is locked for the rest: a slow disk must not
+/// hold up those who wait for the lock. An error is met again by [`incoming`], which knows what follows.
+pub(crate) async fn prepare(core: &Core, peer: &betanet::Key, body: &[u8]) -> Result<()> {
+    let message = JobMessage::decode(body).map_err(|e| bad_input(e.to_string()))?;
+    if !matches!(message, JobMessage::Chunk { .. }) {
+        return Ok(());
+    }
+    let mut conn = core.pool.acquire().await.map_err(database)?;
+    let from = contacts::by_seal_key(&mut conn, peer).await?;
+    let Some(from) = from.filter(|c| c.state != ContactState::Blocked) else { return Ok(()) };
+    core.compute.engine.prepare(&mut conn, from.id, &message).await.map_err(engine_error)
+}
+
 /// A message about a job came. Commits by itself, because an offer whose escrow the ledger refuses is rolled
 /// back and declined.
 pub(crate) async fn incoming(mut work: Work, from: &Stored, id: &MessageId, body: &[u8]) -> Result<()> {

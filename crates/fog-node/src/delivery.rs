@@ -80,6 +80,11 @@ async fn dismiss(core: &Arc<Core>, peer: &Key, id: &MessageId) -> Result<()> {
 }
 
 async fn take(core: &Arc<Core>, peer: &Key, id: &MessageId, kind: u16, body: &[u8]) -> Result<()> {
+    if kind == wire::JOB
+        && let Err(e) = compute::prepare(core, peer, body).await
+    {
+        tracing::debug!("a job's data could not be stored ahead: {e}");
+    }
     let mut work = Work::begin(core).await?;
     let now = work.now_ms;
     if !inbox::first_time(work.conn(), peer, id, now).await.map_err(database)? {

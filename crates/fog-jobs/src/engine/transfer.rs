@@ -6,7 +6,7 @@
 use super::{Action, Engine, EngineError, Result, WINDOW};
 use crate::blobs::BlobError;
 use crate::message::JobMessage;
-use crate::spec::{BlobRef, Hash};
+use crate::spec::{BlobRef, Hash, Person};
 use crate::store::{self, Job, Phase, Role};
 use sqlx::sqlite::SqliteConnection;
 use std::collections::BTreeMap;
@@ -46,6 +46,15 @@ fn bytes(blobs: &[&BlobRef], slots: impl IntoIterator<Item = u32>) -> u64 {
         .filter_map(|(blob, index)| blob.chunk_len(index))
         .map(|len| len as u64)
         .sum()
+}
+
+/// Runs what blocks on the disk on a thread for that.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> Result<T, BlobError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| BlobError::Io { path: Default::default(), source: std::io::Error::other(error) })?
 }
 
 impl Engine {
@@ -92,6 +101,36 @@ impl Engine {
         }
         store::update(conn, &job).await?;
         Ok(actions)
+    }
+
+    /// Does the slow part of taking in a chunk before [`Engine::on_message`] does the rest: hashes and stores it and, if it
+    /// is the last one, puts the blobs together. For this the database is only read, so no transaction is needed, and
+    /// nobody else has to wait for the disk. Files are named by their content, so whatever comes of it is no half
+    /// thing: `on_message` finds it done, or does it itself and says what follows from an error.
+    ///
+    /// # Errors
+    /// [`EngineError`], which may be ignored.
+    pub async fn prepare(
+        &self,
+        conn: &mut SqliteConnection,
+        from: Person,
+        message: &JobMessage,
+    ) -> Result<()> {
+        let JobMessage::Chunk { job, blob: hash, index, data } = message else { return Ok(()) };
+        let Some(job) = store::get(conn, job).await?.filter(|job| job.peer == from) else { return Ok(()) };
+        let fetched = job.fetched();
+        let places = slots(&fetched, hash, *index);
+        let asked = store::wants(conn, &job.id()).await?;
+        let place = places.iter().find(|slot| asked.contains(slot)).and_then(|slot| locate(&fetched, *slot));
+        let Some((blob, index)) = place else { return Ok(()) };
+        let count: usize = fetched.iter().map(|blob| blob.chunks.len()).sum();
+        let last = job.cursor as usize >= count && asked.iter().all(|slot| places.contains(slot));
+        let (store, blob, data) = (self.blobs.clone(), blob.clone(), data.clone());
+        on_disk(move || store.put_chunk(&blob, index, &data)).await?;
+        if last {
+            self.assemble(&fetched).await?;
+        }
+        Ok(())
     }
 
     /// A chunk arrives.
@@ -193,9 +232,7 @@ impl Engine {
     async fn assemble(&self, blobs: &[&BlobRef]) -> Result<(), BlobError> {
         for blob in blobs {
             let (store, blob) = (self.blobs.clone(), (*blob).clone());
-            tokio::task::spawn_blocking(move || store.assemble(&blob)).await.map_err(|error| {
-                BlobError::Io { path: Default::default(), source: std::io::Error::other(error) }
-            })??;
+            on_disk(move || store.assemble(&blob)).await?;
         }
         Ok(())
     }
