@@ -252,6 +252,31 @@ impl Node {
     }
 }
 
+/// A test mixnet that `fog mixnet up` runs, with trouble on purpose.
+pub struct Chaos {
+    /// The consensus file.
+    pub consensus: PathBuf,
+    /// The process that runs the relays.
+    pub process: Process,
+    _folder: TempDir,
+}
+
+impl Chaos {
+    /// Nine relays, running with these options.
+    pub fn start(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let dir = folder.path().join("net");
+        let mut new = Command::new(fog());
+        new.args(["mixnet", "new", "--mixnodes", "9", "--dir"]).arg(&dir);
+        assert!(new.output().expect("fog runs").status.success());
+        let mut up = Command::new(fog());
+        up.args(["mixnet", "up", "--dir"]).arg(&dir).args(options);
+        let process = Process::start(&mut up, folder.path(), "up");
+        eventually("the relays to run", || process.printed().contains("9 relays run").then_some(()));
+        Self { consensus: dir.join("consensus"), process, _folder: folder }
+    }
+}
+
 /// A test mixnet whose relays are processes of their own.
 pub struct Mixnet {
     /// The consensus file.

@@ -1,10 +1,11 @@
 //! Chat between two node processes over mixnodes that are processes of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use fog_e2e::{Mixnet, Node, eventually};
+use fog_e2e::{Chaos, Mixnet, Node, eventually};
+use std::path::Path;
 
-fn pair(net: &Mixnet) -> (Node, Node) {
-    let consensus = net.consensus.to_str().expect("a path");
+fn pair(consensus: &Path) -> (Node, Node) {
+    let consensus = consensus.to_str().expect("a path");
     let a = Node::new("Ada", &["--consensus", consensus, "--mean-delay-ms", "20"]);
     let b = Node::new("Bob", &["--consensus", consensus, "--mean-delay-ms", "20"]);
     b.meet(&a, "Bob");
@@ -14,7 +15,7 @@ fn pair(net: &Mixnet) -> (Node, Node) {
 #[test]
 fn a_message_is_sent_delivered_and_read_over_three_real_mixnodes() {
     let net = Mixnet::start();
-    let (a, b) = pair(&net);
+    let (a, b) = pair(&net.consensus);
     let sent = b.fog(&["chat", "send", "Ada", "Hello over the mix", "--wait"]);
     assert_eq!(sent["status"], "delivered");
     assert_eq!(a.texts("Bob"), ["Hello over the mix"]);
@@ -44,7 +45,7 @@ fn a_message_is_sent_delivered_and_read_over_three_real_mixnodes() {
 #[test]
 fn messages_arrive_though_a_mixnode_is_killed_half_way() {
     let mut net = Mixnet::start();
-    let (a, b) = pair(&net);
+    let (a, b) = pair(&net.consensus);
     let texts: Vec<String> = (0..30).map(|i| format!("message {i}")).collect();
     for (i, text) in texts.iter().enumerate() {
         if i == 10 {
@@ -59,4 +60,40 @@ fn messages_arrive_though_a_mixnode_is_killed_half_way() {
     eventually("all acknowledgements", || {
         b.messages("Ada").iter().all(|m| m["status"] == "delivered").then_some(())
     });
+}
+
+/// Every relay loses 5 % of its packets, holds them for longer, and one after the other stands still: each message
+/// arrives, whole and once.
+#[test]
+fn messages_short_and_long_arrive_over_a_network_that_makes_trouble() {
+    let net = Chaos::start(&["--chaos-loss", "5", "--chaos-latency-ms", "10", "--chaos-pause-s", "4"]);
+    let (a, b) = pair(&net.consensus);
+    // Thirty fragments and more, each over three relays of which every one loses some.
+    let long: Vec<String> = (0..3).map(|i| format!("{i}").repeat(60_000)).collect();
+    let short: Vec<String> = (0..15).map(|i| format!("short {i}")).collect();
+    for text in long.iter().chain(&short) {
+        b.fog(&["chat", "send", "Ada", text]);
+    }
+    let mut expected: Vec<String> = long.iter().chain(&short).cloned().collect();
+    expected.sort();
+    eventually("all messages", || (a.messages("Bob").len() == expected.len()).then_some(()));
+    let mut got = a.texts("Bob");
+    got.sort();
+    assert!(got == expected, "each whole and once");
+    eventually("all acknowledgements", || {
+        b.messages("Ada").iter().all(|m| m["status"] == "delivered").then_some(())
+    });
+}
+
+/// `fog mixnet up` leaves no relay behind when it is killed.
+#[test]
+fn the_relays_of_a_mixnet_end_with_it() {
+    let mut net = Chaos::start(&[]);
+    let file = net.consensus.with_file_name("relay-1").join("relay.json");
+    let relay: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(file).expect("reads")).expect("JSON");
+    let address = relay["listen"].as_str().expect("an address").to_owned();
+    eventually("a relay to listen", || std::net::TcpStream::connect(&address).ok());
+    net.process.kill();
+    eventually("the relay to end", || std::net::TcpStream::connect(&address).is_err().then_some(()));
 }

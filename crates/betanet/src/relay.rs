@@ -9,10 +9,12 @@
 //! through the relay together. Where the relay is full or a peer is faster than it may be, its link is not read:
 //! TCP holds the sender back.
 
+mod chaos;
 mod keys;
 mod links;
 mod mixer;
 
+pub use chaos::Chaos;
 pub use keys::RelayKeys;
 
 use crate::Key;
@@ -46,6 +48,8 @@ pub struct RelayConfig {
     pub replay_capacity: usize,
     /// Packets a second that one link may bring; more wait in the sender's socket.
     pub link_rate: u32,
+    /// Trouble on purpose, in tests.
+    pub chaos: Option<Chaos>,
 }
 
 impl RelayConfig {
@@ -57,6 +61,7 @@ impl RelayConfig {
             replay_file: None,
             replay_capacity: HOUR_AT_FULL_RATE,
             link_rate: DEFAULT_LINK_RATE,
+            chaos: None,
         }
     }
 }
@@ -72,6 +77,7 @@ pub struct Relay {
 struct Shared {
     keys: RelayKeys,
     link_rate: u32,
+    chaos: Option<Chaos>,
     mix: Mutex<Mix>,
     consensus: watch::Receiver<Arc<Consensus>>,
     peers: Mutex<HashMap<Key, mixer::Peer>>,
@@ -120,6 +126,7 @@ impl Relay {
         let shared = Arc::new(Shared {
             keys: config.keys,
             link_rate: config.link_rate.max(1),
+            chaos: config.chaos,
             mix: Mutex::new(Mix::new(replay)),
             consensus,
             peers: Mutex::default(),

@@ -116,6 +116,22 @@ pub(crate) struct MixnodeArgs {
     /// Packets a second that one link may bring; more wait in the sender's socket.
     #[arg(long, value_name = "PACKETS", default_value_t = betanet::relay::DEFAULT_LINK_RATE)]
     pub(crate) link_rate: u32,
+    /// For tests: lose this share of the packets.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub(crate) chaos_loss: f64,
+    /// For tests: hold packets for longer by this much in the mean.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) chaos_latency_ms: u64,
+    /// End when standard input closes.
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if (0.0..=100.0).contains(&n) => Ok(n),
+        _ => Err("a number from 0 to 100".into()),
+    }
 }
 
 #[derive(Subcommand)]
@@ -129,6 +145,24 @@ pub(crate) enum MixnetCommand {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Run all its relays, each as a process of its own, until Ctrl-C.
+    Up(UpArgs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct UpArgs {
+    /// The folder that `fog mixnet new` wrote.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// Trouble on purpose: every relay loses this share of its packets.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub(crate) chaos_loss: f64,
+    /// Trouble on purpose: every relay holds packets for longer by this much in the mean.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) chaos_latency_ms: u64,
+    /// Trouble on purpose: stop one relay after the other for two seconds, this often.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) chaos_pause_s: u64,
 }
 
 #[derive(Subcommand)]

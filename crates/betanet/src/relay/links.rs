@@ -211,9 +211,11 @@ impl Link {
         if !admitted.is_empty() && !shared.unwritten.swap(true, Ordering::AcqRel) {
             self.mixer.wake();
         }
-        let unwrapped = packet::unwrap(admitted);
+        let mut unwrapped = packet::unwrap(admitted);
+        let lost = shared.chaos.map_or(0, |chaos| chaos.apply(&mut unwrapped));
         let (woken, earlier) = {
             let mut mix = shared.mix.lock();
+            mix.lost(lost);
             let before = mix.next_due();
             let woken = mix.hold(Instant::now(), unwrapped);
             (woken, mix.next_due() != before)

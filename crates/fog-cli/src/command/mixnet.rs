@@ -1,4 +1,6 @@
-//! `fog mixnet new`: the configuration of a whole test network.
+//! `fog mixnet`: the configuration of a whole test network, and running it.
+
+mod up;
 
 use crate::args::{Global, MixnetCommand};
 use crate::output;
@@ -34,14 +36,20 @@ pub(crate) struct RelayFile {
 }
 
 pub(crate) fn run(global: &Global, command: &MixnetCommand) -> Result<()> {
-    let MixnetCommand::New { mixnodes, dir } = command;
-    if *mixnodes < 3 {
+    match command {
+        MixnetCommand::New { mixnodes, dir } => new(global, *mixnodes, dir),
+        MixnetCommand::Up(args) => up::run(global, args),
+    }
+}
+
+fn new(global: &Global, mixnodes: u16, dir: &Path) -> Result<()> {
+    if mixnodes < 3 {
         bail!("a mixnet has at least 3 relays, one of each layer");
     }
     if dir.read_dir().is_ok_and(|mut d| d.next().is_some()) {
         bail!("{} is not empty: choose another folder", dir.display());
     }
-    let layers: Vec<u8> = (0..*mixnodes).map(|i| LAYERS[usize::from(i) % LAYERS.len()]).collect();
+    let layers: Vec<u8> = (0..mixnodes).map(|i| LAYERS[usize::from(i) % LAYERS.len()]).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let network = TestNetwork::generate(&layers, now)?;
     fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
@@ -56,7 +64,8 @@ pub(crate) fn run(global: &Global, command: &MixnetCommand) -> Result<()> {
     let reply = serde_json::json!({"consensus": dir.join(CONSENSUS), "relays": relays});
     output::show(global, &reply, |out, _| {
         writeln!(out, "A test network of {mixnodes} relays is in {}. It gives no anonymity.", dir.display())?;
-        writeln!(out, "Run each relay:  fog mixnode --dir {}/relay-1", dir.display())?;
+        writeln!(out, "Run it:          fog mixnet up --dir {}", dir.display())?;
+        writeln!(out, "or each relay:   fog mixnode --dir {}/relay-1", dir.display())?;
         writeln!(out, "Join it:         fog node --consensus {}", dir.join(CONSENSUS).display())
     })
 }

@@ -8,10 +8,10 @@ use crate::args::{Global, MixnodeArgs};
 use crate::{config, output};
 use anyhow::{Context, Result, anyhow};
 use betanet::directory::{Consensus, SignedConsensus};
-use betanet::relay::{Relay, RelayConfig, RelayKeys};
+use betanet::relay::{Chaos, Relay, RelayConfig, RelayKeys};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
@@ -34,6 +34,7 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
         let config = RelayConfig {
             replay_file: Some(args.dir.join("replay-tags")),
             link_rate: args.link_rate,
+            chaos: chaos(args),
             ..RelayConfig::new(RelayKeys::from_bytes(&secret), file.listen)
         };
         let relay = Arc::new(Relay::start(config, consensus).await?);
@@ -56,12 +57,30 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
         tokio::select! {
             result = stopped() => result?,
             () = reload(&path, &sender) => {}
+            () = input_closed(), if args.until_stdin_closes => {}
         }
         let counters = relay.counters();
         relay.shutdown().await;
         tracing::info!(?counters, "stopped");
         Ok(())
     })
+}
+
+fn chaos(args: &MixnodeArgs) -> Option<Chaos> {
+    let chaos =
+        Chaos { loss: args.chaos_loss / 100.0, latency: Duration::from_millis(args.chaos_latency_ms) };
+    let any = chaos.loss > 0.0 || !chaos.latency.is_zero();
+    if any {
+        tracing::warn!(?chaos, "this relay makes trouble on purpose");
+    }
+    any.then_some(chaos)
+}
+
+/// Whoever started this relay is gone.
+async fn input_closed() {
+    let mut input = tokio::io::stdin();
+    let mut rest = [0; 64];
+    while !matches!(tokio::io::AsyncReadExt::read(&mut input, &mut rest).await, Ok(0) | Err(_)) {}
 }
 
 fn read_consensus(path: &Path) -> Result<Consensus> {

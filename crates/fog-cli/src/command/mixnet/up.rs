@@ -1,0 +1,103 @@
+//! `fog mixnet up`: all relays of a folder, each a process of its own, until Ctrl-C.
+
+use super::RELAY;
+use crate::args::{Global, UpArgs};
+use crate::command::node::stopped;
+use crate::{config, output};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+/// How long relays get to end by themselves.
+const ENDING: Duration = Duration::from_secs(5);
+/// How long a relay is stopped for a pause.
+const PAUSE: Duration = Duration::from_secs(2);
+
+pub(crate) fn run(global: &Global, args: &UpArgs) -> Result<()> {
+    config::logging(global, "warn")?;
+    let folders = relays(&args.dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut running = folders.iter().map(|f| start(f, args)).collect::<Result<Vec<_>>>()?;
+        let reply = serde_json::json!({"relays": folders, "consensus": args.dir.join(super::CONSENSUS)});
+        output::show(global, &reply, |out, _| {
+            writeln!(out, "{} relays run. Stop them with Ctrl-C.", folders.len())
+        })?;
+        let result = tokio::select! {
+            result = stopped() => result,
+            result = watch(&mut running, &folders, args) => result,
+        };
+        end(&mut running).await;
+        result
+    })
+}
+
+fn relays(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = dir.read_dir().with_context(|| format!("{} cannot be read", dir.display()))?;
+    let mut folders: Vec<PathBuf> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.join(RELAY).is_file()).collect();
+    if folders.is_empty() {
+        bail!("there are no relays in {} (`fog mixnet new` makes them)", dir.display());
+    }
+    // relay-10 after relay-9.
+    folders.sort_by_key(|f| (f.as_os_str().len(), f.clone()));
+    Ok(folders)
+}
+
+fn start(folder: &Path, args: &UpArgs) -> Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("mixnode").arg("--dir").arg(folder);
+    command.arg("--chaos-loss").arg(args.chaos_loss.to_string());
+    command.arg("--chaos-latency-ms").arg(args.chaos_latency_ms.to_string());
+    // They end when this process does, also when it is killed: their standard input closes.
+    command.arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+    command.spawn().with_context(|| format!("{} does not start", folder.display()))
+}
+
+/// Returns when a relay ends by itself; pauses one now and then if asked to.
+async fn watch(running: &mut [Child], folders: &[PathBuf], args: &UpArgs) -> Result<()> {
+    let mut since_pause = Duration::ZERO;
+    let mut next = 0;
+    let look = Duration::from_millis(200);
+    loop {
+        for (child, folder) in running.iter_mut().zip(folders) {
+            if let Some(status) = child.try_wait()? {
+                bail!("the relay of {} ended with {status}", folder.display());
+            }
+        }
+        tokio::time::sleep(look).await;
+        since_pause += look;
+        if args.chaos_pause_s > 0 && since_pause >= Duration::from_secs(args.chaos_pause_s) {
+            since_pause = Duration::ZERO;
+            pause(&running[next % running.len()]).await;
+            next += 1;
+        }
+    }
+}
+
+/// Stops a relay for a while, as a laptop that is closed does.
+async fn pause(child: &Child) {
+    #[cfg(unix)]
+    if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+        use rustix::process::{Signal, kill_process};
+        if kill_process(pid, Signal::STOP).is_ok() {
+            tokio::time::sleep(PAUSE).await;
+            _ = kill_process(pid, Signal::CONT);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (child, PAUSE);
+}
+
+async fn end(running: &mut [Child]) {
+    for child in running.iter_mut() {
+        drop(child.stdin.take());
+    }
+    for child in running.iter_mut() {
+        if tokio::time::timeout(ENDING, child.wait()).await.is_err() {
+            _ = child.kill().await;
+        }
+    }
+}
