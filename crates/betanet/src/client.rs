@@ -3,9 +3,9 @@
 use crate::Key;
 use crate::directory::Consensus;
 use crate::link::{Frame, Role};
-use crate::outgoing::{self, Frames, LinkState, Target};
+use crate::outgoing::{self, LinkState, QueueError, QueueSender, Target};
 use crate::packet::{Hop, MAX_MESSAGE, PacketError, Tables};
-use crate::path::{self, Health, PathError};
+use crate::path::{self, Health, Level, PathError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct Client {
     home: Key,
     mailbox: Key,
     mean_delay_micros: AtomicU64,
-    entries: HashMap<Key, (mpsc::Sender<Frames>, watch::Receiver<LinkState>)>,
+    entries: HashMap<Key, (QueueSender, watch::Receiver<LinkState>)>,
     tables: Tables,
     home_state: watch::Receiver<LinkState>,
     health: Mutex<Health>,
@@ -72,7 +72,7 @@ impl Client {
         let entries = consensus
             .layer(1)
             .map(|relay| {
-                let (queue, receiver) = mpsc::channel(SEND_QUEUE);
+                let (queue, receiver) = outgoing::queue(SEND_QUEUE);
                 let (state, watch) = watch::channel(LinkState::default());
                 // A fresh key for each link: entries cannot tell who this is.
                 let target = Target {
@@ -87,7 +87,7 @@ impl Client {
             })
             .collect();
 
-        let (receipts, queue) = mpsc::channel(SEND_QUEUE);
+        let (receipts, queue) = outgoing::queue(SEND_QUEUE);
         let (incoming, frames) = mpsc::channel(RECEIVE_QUEUE);
         let (state, home_state) = watch::channel(LinkState::default());
         let target = Target {
@@ -124,12 +124,18 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError`].
-    pub fn send(&self, home: &Key, mailbox: &Key, message: &[u8]) -> Result<[Hop; 3], SendError> {
+    pub fn send(
+        &self,
+        level: Level,
+        home: &Key,
+        mailbox: &Key,
+        message: &[u8],
+    ) -> Result<Vec<Hop>, SendError> {
         debug_assert!(message.len() <= MAX_MESSAGE);
         let mean = Duration::from_micros(self.mean_delay_micros.load(Ordering::Relaxed));
         let hops = {
             let health = self.health.lock();
-            path::draw(&mut rand::rng(), &self.consensus, &health, home, mean, |id| self.entry_up(id))?
+            path::draw(&mut rand::rng(), &self.consensus, &health, level, home, mean, |id| self.entry_up(id))?
         };
         let packet = self.tables.build(message, &hops, mailbox)?;
         let (queue, _) = self.entries.get(&hops[0].relay).ok_or(PathError::EmptyLayer(1))?;
@@ -206,7 +212,7 @@ impl Drop for Client {
 async fn receive(
     mut frames: mpsc::Receiver<Frame>,
     messages: mpsc::Sender<Vec<u8>>,
-    receipts: mpsc::Sender<Frames>,
+    receipts: QueueSender,
     count: Arc<AtomicU64>,
 ) {
     while let Some(frame) = frames.recv().await {
@@ -215,7 +221,8 @@ async fn receive(
                 return;
             }
             count.fetch_add(1, Ordering::Relaxed);
-            if receipts.send(vec![Frame::Received(number)]).await.is_err() {
+            // A receipt that finds no room is made up for by the next one, which names a higher number.
+            if receipts.try_send(vec![Frame::Received(number)]) == Err(QueueError::Closed) {
                 return;
             }
         }

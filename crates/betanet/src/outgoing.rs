@@ -3,6 +3,8 @@
 use crate::Key;
 use crate::link::{self, Frame, IDLE_TIMEOUT, LinkError, Role};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +19,67 @@ const BATCH: usize = 64;
 
 /// Frames that were handed over together, to be written together.
 pub(crate) type Frames = Vec<Frame>;
+
+/// Puts frames into the queue of a kept link. The link ends when the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct QueueSender {
+    frames: mpsc::UnboundedSender<Frames>,
+    waiting: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// The link's end of the queue.
+pub(crate) struct QueueReceiver {
+    frames: mpsc::UnboundedReceiver<Frames>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Why frames were not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueueError {
+    /// As many frames wait as may.
+    Full,
+    /// The link is gone for good.
+    Closed,
+}
+
+/// A queue in which at most so many frames wait.
+pub(crate) fn queue(most: usize) -> (QueueSender, QueueReceiver) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let waiting = Arc::<AtomicUsize>::default();
+    let queue = QueueSender { frames: sender, waiting: waiting.clone(), most };
+    (queue, QueueReceiver { frames: receiver, waiting })
+}
+
+impl QueueSender {
+    pub(crate) fn try_send(&self, frames: Frames) -> Result<(), QueueError> {
+        let count = frames.len();
+        if self.waiting.fetch_add(count, Ordering::AcqRel) + count > self.most {
+            self.waiting.fetch_sub(count, Ordering::AcqRel);
+            return Err(QueueError::Full);
+        }
+        self.frames.send(frames).map_err(|_| QueueError::Closed)
+    }
+
+    /// The share of the queue that is taken.
+    pub(crate) fn filled(&self) -> f64 {
+        self.waiting.load(Ordering::Acquire) as f64 / self.most as f64
+    }
+}
+
+impl QueueReceiver {
+    async fn recv(&mut self) -> Option<Frames> {
+        let frames = self.frames.recv().await?;
+        self.waiting.fetch_sub(frames.len(), Ordering::AcqRel);
+        Some(frames)
+    }
+
+    fn try_recv(&mut self) -> Option<Frames> {
+        let frames = self.frames.try_recv().ok()?;
+        self.waiting.fetch_sub(frames.len(), Ordering::AcqRel);
+        Some(frames)
+    }
+}
 
 /// How a kept link is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,7 +106,7 @@ pub(crate) struct Target {
 /// Runs until `cancel` or until the sender of `queue` is gone.
 pub(crate) async fn keep(
     target: Target,
-    mut queue: mpsc::Receiver<Frames>,
+    mut queue: QueueReceiver,
     incoming: Option<mpsc::Sender<Frame>>,
     state: watch::Sender<LinkState>,
     cancel: CancellationToken,
@@ -86,7 +149,7 @@ pub(crate) async fn keep(
 async fn run(
     target: &Target,
     waiting: &mut Option<Frames>,
-    queue: &mut mpsc::Receiver<Frames>,
+    queue: &mut QueueReceiver,
     incoming: Option<&mpsc::Sender<Frame>>,
     state: &watch::Sender<LinkState>,
 ) -> Result<(), LinkError> {
@@ -117,7 +180,7 @@ async fn run(
         let mut frames = waiting.take().unwrap_or_default();
         loop {
             while frames.len() < BATCH
-                && let Ok(more) = queue.try_recv()
+                && let Some(more) = queue.try_recv()
             {
                 frames.extend(more);
             }
@@ -140,5 +203,24 @@ async fn run(
     tokio::select! {
         result = read => result,
         result = write => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_takes_frames_up_to_its_bound_and_again_when_some_left() {
+        let (sender, mut receiver) = queue(3);
+        assert_eq!(sender.try_send(vec![Frame::Ping; 2]), Ok(()));
+        assert_eq!(sender.try_send(vec![Frame::Ping; 2]), Err(QueueError::Full));
+        assert_eq!(sender.try_send(vec![Frame::Ping]), Ok(()));
+        assert!((sender.filled() - 1.0).abs() < 1e-9);
+        assert_eq!(receiver.recv().await.map(|f| f.len()), Some(2));
+        assert_eq!(receiver.try_recv().map(|f| f.len()), Some(1));
+        assert_eq!((receiver.try_recv(), sender.filled()), (None, 0.0));
+        drop(receiver);
+        assert_eq!(sender.try_send(vec![Frame::Ping]), Err(QueueError::Closed));
     }
 }

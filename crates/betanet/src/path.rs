@@ -1,4 +1,4 @@
-//! Drawing paths: one relay of each layer, its own path for each packet; and learning which relays lose.
+//! Drawing paths: a path of its own for each packet, of relays that are all different; and learning which lose.
 //!
 //! A packet's acknowledgement (or its absence) speaks for all relays of its path. A relay's share is a moving
 //! average of both, and its weight in the draw falls with the fourth power of the share, so that a dead relay
@@ -15,6 +15,31 @@ const MEMORY: f64 = 0.15;
 const LEAST_WEIGHT: f64 = 0.002;
 /// Below this share a relay counts as out of use.
 const IN_USE: f64 = 0.5;
+
+/// How far a packet goes through the mixnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Level {
+    /// Three relays: one that is honest among the first two hides who writes to whom from the others.
+    #[default]
+    Private,
+    /// Five relays: takes longer, and holds against more relays that work together.
+    Confidential,
+}
+
+impl Level {
+    /// Relays on the way, the receiver's home relay included.
+    pub fn hops(self) -> usize {
+        self.layers().len() + 1
+    }
+
+    /// The layers of the relays before the home relay.
+    fn layers(self) -> &'static [u8] {
+        match self {
+            Self::Private => &[1, 2],
+            Self::Confidential => &[1, 2, 3, 2],
+        }
+    }
+}
 
 /// What this node knows about the relays of a network.
 #[derive(Debug, Default)]
@@ -52,13 +77,13 @@ pub enum PathError {
     /// The receiver's home relay is not in the consensus.
     #[error("the receiver's home relay {0} is not in the consensus")]
     UnknownHome(String),
-    /// No relay of this layer can be used now.
-    #[error("no relay of layer {0} can be used now")]
+    /// No (further) relay of this layer can be used now.
+    #[error("there are not enough relays of layer {0} that can be used now")]
     EmptyLayer(u8),
 }
 
-/// Draws entry and middle for a packet whose last hop is `home`, with exponential delays.
-/// `usable` says which entries have a link now.
+/// Draws the way of a packet whose last hop is `home`, with exponential delays. `usable` says which entries have a
+/// link now. The relays of a path are all different.
 ///
 /// # Errors
 /// [`PathError`]; the level is never lowered instead.
@@ -66,32 +91,30 @@ pub fn draw<R: Rng>(
     rng: &mut R,
     consensus: &Consensus,
     health: &Health,
+    level: Level,
     home: &Key,
     mean_delay: Duration,
     usable: impl Fn(&Key) -> bool,
-) -> Result<[Hop; 3], PathError> {
+) -> Result<Vec<Hop>, PathError> {
     let home = consensus.relay(home).ok_or_else(|| PathError::UnknownHome(crate::short(home)))?;
-    let mut layer = |n: u8| {
+    let mut hops: Vec<Hop> = Vec::with_capacity(level.hops());
+    for (place, layer) in level.layers().iter().enumerate() {
+        let free = |r: &&RelayDescriptor| r.id != home.id && hops.iter().all(|h| h.relay != r.id);
         let relays: Vec<&RelayDescriptor> =
-            consensus.layer(n).filter(|r| r.id != home.id && (n != 1 || usable(&r.id))).collect();
+            consensus.layer(*layer).filter(free).filter(|r| place > 0 || usable(&r.id)).collect();
         let total: f64 = relays.iter().map(|r| health.weight(&r.id)).sum();
         let mut point = rng.random::<f64>() * total;
         let chosen = relays.iter().find(|r| {
             point -= health.weight(&r.id);
             point < 0.0
         });
-        chosen.or(relays.last()).copied().ok_or(PathError::EmptyLayer(n))
-    };
-    let (entry, middle) = (layer(1)?, layer(2)?);
-    let mut hop = |relay: &RelayDescriptor| Hop {
-        relay: relay.id,
-        sphinx_key: relay.sphinx_key,
-        delay: exponential_delay(rng, mean_delay),
-    };
-    let (entry, middle) = (hop(entry), hop(middle));
+        let relay = chosen.or(relays.last()).copied().ok_or(PathError::EmptyLayer(*layer))?;
+        let delay = exponential_delay(rng, mean_delay);
+        hops.push(Hop { relay: relay.id, sphinx_key: relay.sphinx_key, delay });
+    }
     // The last hop hands over to the mailbox at once: waiting there would protect nothing more.
-    let last = Hop { relay: home.id, sphinx_key: home.sphinx_key, delay: Duration::ZERO };
-    Ok([entry, middle, last])
+    hops.push(Hop { relay: home.id, sphinx_key: home.sphinx_key, delay: Duration::ZERO });
+    Ok(hops)
 }
 
 #[cfg(test)]
@@ -120,8 +143,16 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(3);
         let mut seen = HashMap::new();
         for _ in 0..n {
-            let path = draw(&mut rng, &consensus(), health, &[6; 32], Duration::from_millis(50), usable)
-                .expect("draws");
+            let path = draw(
+                &mut rng,
+                &consensus(),
+                health,
+                Level::Private,
+                &[6; 32],
+                Duration::from_millis(50),
+                usable,
+            )
+            .expect("draws");
             assert_eq!(path[2].relay, [6; 32]);
             for hop in path {
                 *seen.entry(hop.relay).or_default() += 1;
@@ -157,12 +188,36 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(3);
         let c = consensus();
         assert_eq!(
-            draw(&mut rng, &c, &health, &[6; 32], Duration::ZERO, |_| false),
+            draw(&mut rng, &c, &health, Level::Private, &[6; 32], Duration::ZERO, |_| false),
             Err(PathError::EmptyLayer(1))
         );
         assert!(matches!(
-            draw(&mut rng, &c, &health, &[9; 32], Duration::ZERO, |_| true),
+            draw(&mut rng, &c, &health, Level::Private, &[9; 32], Duration::ZERO, |_| true),
             Err(PathError::UnknownHome(_))
         ));
+    }
+
+    #[test]
+    fn five_hops_are_five_relays_and_too_small_a_network_is_an_error() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let health = Health::default();
+        let mut c = consensus();
+        for _ in 0..200 {
+            let mean = Duration::from_millis(50);
+            let path =
+                draw(&mut rng, &c, &health, Level::Confidential, &[6; 32], mean, |_| true).expect("draws");
+            let layers: Vec<u8> = path.iter().map(|h| c.relay(&h.relay).expect("known").layer).collect();
+            assert_eq!(layers, [1, 2, 3, 2, 3]);
+            let mut relays: Vec<Key> = path.iter().map(|h| h.relay).collect();
+            relays.sort_unstable();
+            relays.dedup();
+            assert_eq!(relays.len(), 5, "all different");
+            assert!(path[..4].iter().all(|h| h.delay > Duration::ZERO) && path[4].delay.is_zero());
+        }
+        // With a single relay in the middle there is no second one: nothing goes out over fewer hops instead.
+        c.relays.retain(|r| r.id != [4; 32]);
+        let none = draw(&mut rng, &c, &health, Level::Confidential, &[6; 32], Duration::ZERO, |_| true);
+        assert_eq!(none, Err(PathError::EmptyLayer(2)));
+        assert!(draw(&mut rng, &c, &health, Level::Private, &[6; 32], Duration::ZERO, |_| true).is_ok());
     }
 }

@@ -83,6 +83,8 @@ struct Shared {
     peers: Mutex<HashMap<Key, mixer::Peer>>,
     /// Wakes the writer of a connected mailbox.
     mailbox_links: Mutex<HashMap<Key, Arc<Notify>>>,
+    /// A peer takes packets more slowly than they come.
+    pressure: AtomicBool,
     /// Replay tags came that are not on disk yet.
     unwritten: AtomicBool,
     /// Links that are open now, and those that were refused because there were too many.
@@ -131,6 +133,7 @@ impl Relay {
             consensus,
             peers: Mutex::default(),
             mailbox_links: Mutex::default(),
+            pressure: AtomicBool::new(false),
             unwritten: AtomicBool::new(false),
             links: AtomicU64::new(0),
             links_refused: AtomicU64::new(0),

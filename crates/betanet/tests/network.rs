@@ -2,6 +2,7 @@
 
 use betanet::client::{Client, ClientConfig};
 use betanet::directory::Consensus;
+use betanet::path::Level;
 use betanet::relay::{Relay, RelayConfig, RelayKeys};
 use betanet::testnet::{LAYOUT, TestNetwork};
 use betanet::{Key, LinkState};
@@ -61,7 +62,7 @@ async fn messages_arrive_and_wait_for_the_absent() {
     let (b, mut b_in) = client(&net, &b_key).await;
     let home = b.home();
     for i in 0..50u8 {
-        let path = a.send(&home, &public(&b_key), &[i; 100]).expect("sends");
+        let path = a.send(Level::Private, &home, &public(&b_key), &[i; 100]).expect("sends");
         assert_eq!(path.len(), 3);
     }
     let mut got: Vec<u8> = Vec::new();
@@ -71,10 +72,15 @@ async fn messages_arrive_and_wait_for_the_absent() {
     got.sort_unstable();
     assert_eq!(got, (0..50).collect::<Vec<u8>>());
 
+    // Over five relays, too.
+    let path = a.send(Level::Confidential, &home, &public(&b_key), b"further").expect("sends");
+    assert_eq!(path.len(), 5);
+    assert_eq!(timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open"), b"further");
+
     // The receiver goes away; its home relay keeps what comes.
     drop((b, b_in));
     tokio::time::sleep(Duration::from_millis(100)).await;
-    a.send(&home, &public(&b_key), b"while you were away").expect("sends");
+    a.send(Level::Private, &home, &public(&b_key), b"while you were away").expect("sends");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let (_b, mut b_in) = client(&net, &b_key).await;
     // What was not acknowledged when the link ended comes again first: the home relay forgets nothing too early.
@@ -84,7 +90,7 @@ async fn messages_arrive_and_wait_for_the_absent() {
     }
     assert_eq!(waited, b"while you were away");
     let mixed: u64 = net.relays.iter().flatten().map(|r| r.counters().forwarded).sum();
-    assert_eq!(mixed, 51 * 2, "two relays forward each packet, the third delivers it");
+    assert_eq!(mixed, 51 * 2 + 4, "all relays but the last forward each packet, the last delivers it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +108,7 @@ async fn a_dead_middle_relay_is_avoided_once_reported() {
     while a.relay_health(&dead).1 {
         sent += 1;
         assert!(sent < 2000, "the dead relay is still in use");
-        let path = a.send(&b.home(), &public(&b_key), b"x").expect("sends");
+        let path = a.send(Level::Private, &b.home(), &public(&b_key), b"x").expect("sends");
         let ids: Vec<Key> = path.iter().map(|h| h.relay).collect();
         let ok = timeout(Duration::from_millis(300), b_in.recv()).await.is_ok();
         assert_eq!(ok, path[1].relay != dead);
@@ -120,7 +126,7 @@ async fn a_relay_that_moved_is_found_by_the_new_consensus() {
     let (a, _a_in) = client(&net, &a_key).await;
     let (b, mut b_in) = client(&net, &b_key).await;
     let mut arrives = async |message: &[u8]| {
-        a.send(&b.home(), &public(&b_key), message).expect("sends");
+        a.send(Level::Private, &b.home(), &public(&b_key), message).expect("sends");
         timeout(Duration::from_secs(2), b_in.recv()).await.ok().flatten()
     };
     assert!(arrives(b"before").await.is_some());

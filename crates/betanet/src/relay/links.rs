@@ -21,6 +21,8 @@ const MAX_LINKS_PER_ADDRESS: usize = 512;
 const REPLY_QUEUE: usize = 64;
 /// How often a link that had to wait looks whether the relay has room again.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
+/// Pauses that a slow peer is worth, for each batch.
+const MOST_PAUSES: u32 = 10;
 
 /// Accepts links until the relay ends.
 pub(super) async fn accept_all(shared: Arc<Shared>, listener: TcpListener, mixer: mixer::Handle) {
@@ -143,9 +145,7 @@ impl Link {
                     if !debt.is_zero() {
                         tokio::time::sleep(debt).await;
                     }
-                    while shared.mix.lock().is_full() {
-                        tokio::time::sleep(FULL_PAUSE).await;
-                    }
+                    self.wait_for_room().await;
                     self.take(packets);
                 }
             }
@@ -162,6 +162,18 @@ impl Link {
             }
         }
         result
+    }
+
+    /// Waits while the relay is full, and for a moment while a peer is slow: the senders' packets stay in their
+    /// sockets. It is only a moment, so that no peer can hold up everybody by taking nothing.
+    async fn wait_for_room(&self) {
+        let mut pauses = 0;
+        while self.shared.mix.lock().is_full()
+            || (pauses < MOST_PAUSES && self.shared.pressure.load(Ordering::Relaxed))
+        {
+            tokio::time::sleep(FULL_PAUSE).await;
+            pauses += 1;
+        }
     }
 
     async fn write(

@@ -9,7 +9,7 @@ use crate::Key;
 use crate::directory::Consensus;
 use crate::link::{Frame, Role};
 use crate::mix::Forward;
-use crate::outgoing::{self, Frames, LinkState, Target};
+use crate::outgoing::{self, Frames, LinkState, QueueError, QueueSender, Target};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -18,22 +18,31 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 use tokio::runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// The least time between two looks while packets wait.
 const TICK: Duration = Duration::from_micros(250);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often an idle relay forgets mailboxes.
 const IDLE: Duration = Duration::from_secs(60);
-/// Batches that wait for a peer whose link is slow or down, and packets in one.
-const PEER_QUEUE: usize = 64;
-const BATCH: usize = 64;
+/// Packets that wait for a peer whose link is slow or down: 39 MB.
+const PEER_QUEUE: usize = 16_384;
+/// A peer that takes packets, but with more than this share of its queue waiting, makes the relay read less.
+const PRESSURE: f64 = 0.5;
 
 /// A relay that packets go to.
 pub(super) struct Peer {
     /// None: it is in no consensus that this relay has.
     address: Option<SocketAddr>,
-    queue: mpsc::Sender<Frames>,
+    queue: QueueSender,
+    state: watch::Receiver<LinkState>,
+}
+
+impl Peer {
+    /// True if it takes packets, but more slowly than they come.
+    fn is_slow(&self) -> bool {
+        self.queue.filled() > PRESSURE && *self.state.borrow() == LinkState::Up
+    }
 }
 
 /// A hold on the thread.
@@ -89,6 +98,8 @@ fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
             (due, mix.next_due())
         };
         send(shared, runtime, due);
+        let slow = shared.peers.lock().values().any(Peer::is_slow);
+        shared.pressure.store(slow, Ordering::Relaxed);
         // An idle relay has nothing to write and nothing to send: it sleeps until it is woken.
         let idle = next.is_none() && !shared.unwritten.load(Ordering::Acquire);
         let until = if idle { now + IDLE } else { next.map_or(housekeeping, |n| n.min(housekeeping)) };
@@ -109,20 +120,14 @@ fn forget_moved(shared: &Shared, consensus: &Consensus) {
 
 /// Hands each peer its packets.
 fn send(shared: &Arc<Shared>, runtime: &runtime::Handle, due: Vec<Forward>) {
-    let mut by_peer: HashMap<Key, Vec<Frames>> = HashMap::new();
+    let mut by_peer: HashMap<Key, Frames> = HashMap::new();
     for Forward { next, packet, .. } in due {
-        let batches = by_peer.entry(next).or_default();
-        match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH => batch.push(Frame::Packet(packet)),
-            _ => batches.push(vec![Frame::Packet(packet)]),
-        }
+        by_peer.entry(next).or_default().push(Frame::Packet(packet));
     }
-    for (peer, batches) in by_peer {
-        for batch in batches {
-            let packets = batch.len() as u64;
-            if !hand_over(shared, runtime, peer, batch) {
-                shared.mix.lock().lost(packets);
-            }
+    for (peer, batch) in by_peer {
+        let packets = batch.len() as u64;
+        if !hand_over(shared, runtime, peer, batch) {
+            shared.mix.lock().lost(packets);
         }
     }
 }
@@ -131,7 +136,8 @@ fn send(shared: &Arc<Shared>, runtime: &runtime::Handle, due: Vec<Forward>) {
 fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: Frames) -> bool {
     let mut peers = shared.peers.lock();
     let known = peers.entry(peer).or_insert_with(|| {
-        let (queue, receiver) = mpsc::channel(PEER_QUEUE);
+        let (queue, receiver) = outgoing::queue(PEER_QUEUE);
+        let (state, watch) = watch::channel(LinkState::default());
         let address = shared.consensus.borrow().relay(&peer).map(|relay| relay.address);
         if let Some(address) = address {
             let target = Target {
@@ -141,19 +147,18 @@ fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: 
                 role: Role::Relay,
                 lazy: true,
             };
-            let (state, _) = watch::channel(LinkState::default());
             let keep = outgoing::keep(target, receiver, None, state, shared.cancel.clone());
             shared.tasks.spawn_on(keep, runtime);
         }
-        Peer { address, queue }
+        Peer { address, queue, state: watch }
     });
     match known.queue.try_send(batch) {
         Ok(()) => true,
-        Err(mpsc::error::TrySendError::Full(_)) => {
+        Err(QueueError::Full) => {
             tracing::debug!("queue to relay {} is full, packets dropped", crate::short(&peer));
             false
         }
-        Err(mpsc::error::TrySendError::Closed(_)) => {
+        Err(QueueError::Closed) => {
             // Not in the consensus when it was first asked for: look again with the next packet.
             peers.remove(&peer);
             false
