@@ -373,10 +373,18 @@ impl Driver {
             Ok(sealed) => self.road.send(address, &sealed),
             Err(e) => Err(TransportError::Unreachable(e.to_string())),
         };
-        let Datagram::Fragment(f) = content else {
-            return None; // an acknowledgement that got lost is asked for again
-        };
         let now = Instant::now();
+        let f = match content {
+            Datagram::Fragment(f) => f,
+            // An acknowledgement that got lost is asked for again.
+            Datagram::Acks(acks) => {
+                if let Ok(route) = result {
+                    self.sessions.acks_sent(now, &peer, acks, route);
+                }
+                return None;
+            }
+            Datagram::Presence(_) => return None,
+        };
         match result {
             Ok(route) => {
                 self.sessions.sent(now, &peer, &f.message, f.index, route.clone());

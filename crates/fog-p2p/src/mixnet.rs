@@ -2,6 +2,7 @@
 
 use crate::transport::{Address, Route, Transport, TransportError};
 use betanet::client::{Client, SendError};
+use betanet::path::Level;
 use betanet::{Key, packet};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -22,18 +23,26 @@ pub struct MixAddress {
     pub mailbox: Key,
 }
 
+/// Bytes of an address: three keys, and the level.
+const ADDRESS_LEN: usize = 3 * 32 + 1;
+
 impl MixAddress {
-    /// As an address of the transport trait.
-    pub fn to_address(self) -> Address {
-        Address { road: ROAD, bytes: [self.network, self.home, self.mailbox].concat() }
+    /// As an address of the transport trait, to be reached at this level and no lower.
+    pub fn to_address(self, level: Level) -> Address {
+        let level = u8::from(level == Level::Confidential);
+        Address { road: ROAD, bytes: [&self.network[..], &self.home, &self.mailbox, &[level]].concat() }
     }
 
-    fn from_address(address: &Address) -> Option<Self> {
-        if address.road != ROAD || address.bytes.len() != 96 {
-            return None;
-        }
-        let part = |i: usize| address.bytes[i * 32..(i + 1) * 32].try_into().ok();
-        Some(Self { network: part(0)?, home: part(1)?, mailbox: part(2)? })
+    fn from_address(address: &Address) -> Option<(Self, Level)> {
+        let bytes: &[u8; ADDRESS_LEN] = address.bytes.as_slice().try_into().ok()?;
+        let part = |i: usize| bytes[i * 32..(i + 1) * 32].try_into().ok();
+        let level = match bytes[ADDRESS_LEN - 1] {
+            0 => Level::Private,
+            1 => Level::Confidential,
+            _ => return None,
+        };
+        let known = address.road == ROAD;
+        known.then_some((Self { network: part(0)?, home: part(1)?, mailbox: part(2)? }, level))
     }
 }
 
@@ -84,17 +93,17 @@ impl Transport for MixnetRoad {
     }
 
     fn patience(&self) -> Duration {
-        // Two delayed hops there and two back: a sum of four exponentials exceeds 12 means once in 10^4.
+        // Up to four delayed hops there and four back: a sum of eight exponentials exceeds 20 means once in 10^4.
         let mean = Duration::from_micros(self.mean_delay_micros.load(std::sync::atomic::Ordering::Relaxed));
-        Duration::from_millis(400) + mean * 12
+        Duration::from_millis(400) + mean * 20
     }
 
     fn send(&self, to: &Address, datagram: &[u8]) -> Result<Route, TransportError> {
         let unreachable = |why: &str| TransportError::Unreachable(why.into());
-        let to = MixAddress::from_address(to).ok_or_else(|| unreachable("not a mixnet address"))?;
+        let (to, level) = MixAddress::from_address(to).ok_or_else(|| unreachable("not a mixnet address"))?;
         let client =
             self.client(&to.network).ok_or_else(|| unreachable("this node is not in that network"))?;
-        match client.send(&to.home, &to.mailbox, datagram) {
+        match client.send(level, &to.home, &to.mailbox, datagram) {
             Ok(hops) => Ok(Route { hops: hops.iter().map(|h| (h.relay, h.delay)).collect() }),
             Err(SendError::Busy) => Err(TransportError::Busy),
             Err(SendError::Path(e)) => Err(TransportError::Later(e.to_string())),
@@ -103,7 +112,7 @@ impl Transport for MixnetRoad {
     }
 
     fn feedback(&self, to: &Address, route: &Route, arrived: bool) {
-        if let Some(client) = MixAddress::from_address(to).and_then(|a| self.client(&a.network)) {
+        if let Some(client) = MixAddress::from_address(to).and_then(|(a, _)| self.client(&a.network)) {
             let relays: Vec<Key> = route.hops.iter().map(|h| h.0).collect();
             client.report(&relays, arrived);
         }

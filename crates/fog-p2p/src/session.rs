@@ -26,6 +26,10 @@ const ACK_DELAY: Duration = Duration::from_millis(80);
 const LAST_BACKOFF: Duration = Duration::from_secs(60);
 /// Losses whose cause is open: the relays, or the peer's absence.
 const MAX_OPEN_LOSSES: usize = 64;
+/// Acknowledgements whose fate is open.
+const MAX_OPEN_ACKS: usize = 64;
+/// An acknowledgement after which nothing came again for this many times the patience has arrived.
+const ACK_ARRIVED: u32 = 4;
 const HEARD_EVERY: Duration = Duration::from_secs(5);
 /// Strangers whose first words are being put together.
 const MAX_STRANGERS: usize = 64;
@@ -80,6 +84,15 @@ struct Peer {
     paused_until: Option<Instant>,
     pace: Pace,
     open_losses: VecDeque<(Instant, Route)>,
+    open_acks: VecDeque<OpenAck>,
+}
+
+/// Acknowledgements are not acknowledged. But if a message comes again, its acknowledgement was lost: that is how a
+/// node that only listens learns which relays lose packets.
+struct OpenAck {
+    sent: Instant,
+    messages: Vec<MessageId>,
+    route: Route,
 }
 
 /// All peers.
@@ -232,6 +245,7 @@ impl Sessions {
             if !state.known {
                 return;
             }
+            state.came_again(now, &id, self.patience, &mut self.outputs);
             state.acknowledge(Ack { message: id, complete: true, attempt: 0, have: Vec::new() }, now);
             return;
         }
@@ -318,6 +332,17 @@ impl Sessions {
         }
     }
 
+    /// Acknowledgements went out over this route.
+    pub fn acks_sent(&mut self, now: Instant, peer: &PeerKey, acks: &[Ack], route: Route) {
+        let messages: Vec<_> = acks.iter().filter(|a| a.complete).map(|a| a.message).collect();
+        if let Some(state) = self.peers.get_mut(peer).filter(|_| !messages.is_empty()) {
+            if state.open_acks.len() >= MAX_OPEN_ACKS {
+                state.open_acks.pop_front();
+            }
+            state.open_acks.push_back(OpenAck { sent: now, messages, route });
+        }
+    }
+
     /// A fragment did not go out; try the peer again after `pause`.
     pub fn not_sent(&mut self, now: Instant, peer: &PeerKey, id: &MessageId, index: u16, pause: Duration) {
         if let Some(state) = self.peers.get_mut(peer) {
@@ -340,6 +365,7 @@ impl Sessions {
                 return Some(Output::Send { peer: *key, address, content: Datagram::Acks(acks) });
             }
             peer.time_out(now, self.patience, &mut self.outputs);
+            peer.settle_acks(now, self.patience, &mut self.outputs);
             if peer.paused_until.is_some_and(|t| t > now) {
                 continue;
             }
@@ -373,6 +399,33 @@ impl Peer {
             paused_until: None,
             pace: Pace::default(),
             open_losses: VecDeque::new(),
+            open_acks: VecDeque::new(),
+        }
+    }
+
+    /// A message came again. What was sent shortly before its acknowledgement arrived may have crossed it.
+    fn came_again(
+        &mut self,
+        now: Instant,
+        id: &MessageId,
+        patience: Duration,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        let Some(at) = self.open_acks.iter().position(|a| a.messages.contains(id)) else { return };
+        let Some(OpenAck { sent, route, .. }) = self.open_acks.remove(at) else { return };
+        if now.saturating_duration_since(sent) >= patience / 2
+            && let Some(address) = &self.address
+        {
+            outputs.push_back(Output::Feedback(address.clone(), route, false));
+        }
+    }
+
+    fn settle_acks(&mut self, now: Instant, patience: Duration, outputs: &mut VecDeque<Output>) {
+        let settled = |a: &OpenAck| now.saturating_duration_since(a.sent) >= patience * ACK_ARRIVED;
+        while let Some(OpenAck { route, .. }) = self.open_acks.pop_front_if(|a| settled(a)) {
+            if let Some(address) = &self.address {
+                outputs.push_back(Output::Feedback(address.clone(), route, true));
+            }
         }
     }
 

@@ -278,3 +278,43 @@ fn a_slow_road_is_given_time() {
         world.sides[0].resent()
     );
 }
+
+/// A node that only listens learns which relays lose its acknowledgements: the message comes again.
+#[test]
+fn lost_acknowledgements_speak_against_their_route() {
+    let route = |n: u8| Route { hops: vec![([n; 32], Duration::ZERO)] };
+    let mut side = sessions();
+    side.set_peer(KEYS[0], Some(address()));
+    let mut now = Instant::now();
+    let fragment = |id: u8| {
+        let data = vec![1];
+        Datagram::Fragment(Fragment { message: [id; 16], kind: 1, index: 0, count: 1, total: 1, data })
+    };
+    let drain = |side: &mut Sessions, now: Instant, way: u8| {
+        let mut told = Vec::new();
+        while let Some(output) = side.poll(now) {
+            match output {
+                Output::Deliver { peer, id, .. } => side.confirm(now, &peer, &id),
+                Output::Send { peer, content: Datagram::Acks(acks), .. } => {
+                    side.acks_sent(now, &peer, &acks, route(way));
+                }
+                Output::Feedback(_, route, arrived) => told.push((route.hops[0].0[0], arrived)),
+                _ => {}
+            }
+        }
+        told
+    };
+    for id in 1..=3 {
+        side.receive(now, KEYS[0], fragment(id));
+        assert_eq!(drain(&mut side, now, id), []);
+    }
+    // The first comes again at once: it crossed its acknowledgement, which says nothing.
+    side.receive(now, KEYS[0], fragment(1));
+    assert_eq!(drain(&mut side, now, 4), []);
+    // The second comes again when its sender's patience is over; the third does not.
+    now += PATIENCE;
+    side.receive(now, KEYS[0], fragment(2));
+    assert_eq!(drain(&mut side, now, 5), [(2, false)]);
+    now += PATIENCE * ACK_ARRIVED;
+    assert_eq!(drain(&mut side, now, 6), [(3, true), (4, true), (5, true)]);
+}
