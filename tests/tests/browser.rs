@@ -141,6 +141,21 @@ fn a_newcomer_chooses_a_name_meets_somebody_and_they_write_to_each_other() {
     for hop in paths[0]["hops"].as_array().unwrap() {
         assert!(shown.contains(hop["name"].as_str().unwrap()), "{hop} is not in {shown}");
     }
+
+    // For this contact, five relays from now on.
+    browser.click("nav-chat");
+    browser.click("contact");
+    browser.click("about-contact");
+    browser.click("five-relays-switch");
+    browser.wait("five-relays");
+    assert_eq!(me.contacts()[0]["privacy"], "confidential");
+    browser.keys([key::ESCAPE]);
+    browser.type_into("composer", "Between us");
+    browser.click("send");
+    me.wait_status("Ada", "delivered");
+    let messages = me.messages("Ada");
+    let paths = me.fog(&["chat", "path", messages.last().unwrap()["id"].as_str().unwrap()]);
+    assert_eq!(paths[0]["hops"].as_array().unwrap().len(), 5);
     check_page_is_the_same(&browser);
     browser.check_console(&["status of 400"]);
 

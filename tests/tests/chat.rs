@@ -42,6 +42,37 @@ fn a_message_is_sent_delivered_and_read_over_three_real_mixnodes() {
     assert_eq!(a.texts("Bob"), ["Hello over the mix", "Held up"]);
 }
 
+/// A conversation over five relays: each packet takes five different ones, also after a restart; where there are not
+/// enough, the message waits and says why instead of taking fewer.
+#[test]
+fn a_confidential_conversation_takes_five_relays_or_waits() {
+    let mut net = Mixnet::start();
+    let (a, mut b) = pair(&net.consensus);
+    assert_eq!(b.contacts()[0]["privacy"], "private");
+    assert_eq!(b.fog(&["chat", "privacy", "Ada", "confidential"])["privacy"], "confidential");
+    b.kill();
+    b.start();
+    let sent = b.fog(&["chat", "send", "Ada", "Between us", "--wait"]);
+    let paths = b.fog(&["chat", "path", sent["id"].as_str().expect("id")]);
+    let hops = paths[0]["hops"].as_array().expect("hops");
+    let layers: Vec<u64> = hops.iter().map(|h| h["layer"].as_u64().expect("layer")).collect();
+    assert_eq!(layers, [1, 2, 3, 2, 3]);
+    assert_eq!(a.texts("Bob"), ["Between us"]);
+    // What Ada writes goes as she chose: over three.
+    let back = a.fog(&["chat", "send", "Bob", "Indeed", "--wait"]);
+    let paths = a.fog(&["chat", "path", back["id"].as_str().expect("id")]);
+    assert_eq!(paths[0]["hops"].as_array().expect("hops").len(), 3);
+
+    // One of the two relays in the middle is gone: nothing arrives, and nothing goes over fewer relays.
+    let gone = net.kill_one(2);
+    b.fog(&["chat", "send", "Ada", "Held up"]);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(a.texts("Bob").len(), 2);
+    net.start_relay(gone);
+    b.wait_status("Ada", "delivered");
+    assert_eq!(a.texts("Bob"), ["Between us", "Indeed", "Held up"]);
+}
+
 #[test]
 fn messages_arrive_though_a_mixnode_is_killed_half_way() {
     let mut net = Mixnet::start();

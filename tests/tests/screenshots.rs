@@ -16,6 +16,8 @@ struct Screen {
     name: &'static str,
     place: String,
     mark: &'static str,
+    /// What is pressed before the picture is taken.
+    press: Option<&'static str>,
 }
 
 fn folder() -> PathBuf {
@@ -32,11 +34,14 @@ fn take(browser: &Browser, folder: &Path, url: &str, screen: &Screen) {
         for colours in ["light", "dark"] {
             browser.colours(colours);
             browser.goto(&format!("{url}/#/{}", screen.place));
-            if colours == "light" {
-                // Some of the page looks at the screen once, when it starts.
+            if colours == "light" || screen.press.is_some() {
+                // Some of the page looks at the screen once, when it starts; and a dialog stays open.
                 browser.reload();
             }
             browser.wait(screen.mark);
+            if let Some(button) = screen.press {
+                browser.click(button);
+            }
             eventually("the colours", || {
                 (browser.value("document.documentElement.dataset.theme") == colours).then_some(())
             });
@@ -137,12 +142,14 @@ fn tell() -> Story {
     });
     let peer = id(ada.contacts().iter().find(|c| c["name"] == "Bob Kahn").unwrap());
 
-    let screen = |name, place: String, mark| Screen { name, place, mark };
+    ada.fog(&["chat", "privacy", "Bob Kahn", "confidential"]);
+    let screen = |name, place: String, mark| Screen { name, place, mark, press: None };
     let screens = vec![
         screen("proposal", format!("governance/{proposal}"), "proposal-text"),
         screen("governance", "governance".into(), "proposal"),
         screen("overview", String::new(), "node-facts"),
         screen("chat", format!("chat/{peer}"), "message"),
+        Screen { press: Some("about-contact"), ..screen("contact", format!("chat/{peer}"), "message") },
         screen("people", "chat".into(), "contact"),
         screen("circuits", "circuits".into(), "recent-message"),
         screen("path", format!("circuits/{}", id(&message)), "packet-ack"),
@@ -166,7 +173,7 @@ fn every_screen_light_and_dark_wide_and_narrow() {
     newcomer.spawn();
     browser.visit(&newcomer);
     browser.wait("first-run");
-    let first = Screen { name: "first-run", place: String::new(), mark: "first-run" };
+    let first = Screen { name: "first-run", place: String::new(), mark: "first-run", press: None };
     take(&browser, &folder, &access(&newcomer).0, &first);
     // The page is left before its node ends, which it would complain about.
     browser.goto("about:blank");

@@ -59,6 +59,7 @@ mod tests {
             last_time: None,
             network: "n".into(),
             test_network: true,
+            privacy: PrivacyLevel::Confidential,
         };
         let message = Message {
             id: "m".into(),

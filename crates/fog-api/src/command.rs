@@ -72,6 +72,14 @@ commands! {
         state: ContactState,
     } => Contact;
 
+    /// Choose how messages to a contact go through the mixnet. It counts for what is sent from now on.
+    SetPrivacyLevel {
+        /// Whom.
+        peer: PeerId,
+        /// The new level.
+        level: PrivacyLevel,
+    } => Contact;
+
     /// Messages of a conversation, oldest first.
     ListMessages {
         /// With whom.

@@ -165,6 +165,15 @@ pub(crate) struct UpArgs {
     pub(crate) chaos_pause_s: u64,
 }
 
+/// How far messages go through the mixnet.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Privacy {
+    /// Over three relays.
+    Private,
+    /// Over five relays.
+    Confidential,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum ChatCommand {
     /// Show your address card.
@@ -185,6 +194,14 @@ pub(crate) enum ChatCommand {
     Block {
         /// Name or id.
         contact: String,
+    },
+    /// Choose over how many relays your messages to somebody go.
+    Privacy {
+        /// Name or id.
+        contact: String,
+        /// private: three relays; confidential: five.
+        #[arg(value_enum)]
+        level: Privacy,
     },
     /// Send a message; - reads it from standard input.
     Send {

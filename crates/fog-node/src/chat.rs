@@ -253,11 +253,10 @@ pub(crate) fn paths(core: &Core, message: &str) -> Result<Vec<PacketPath>> {
                 .route
                 .hops
                 .iter()
-                .zip(1..)
-                .map(|((relay, delay), layer)| Hop {
+                .map(|(relay, delay)| Hop {
                     relay: hex(relay),
                     name: betanet::short(relay),
-                    layer,
+                    layer: core.network.layer(relay).unwrap_or(0),
                     delay: delay.as_secs_f64(),
                 })
                 .collect(),

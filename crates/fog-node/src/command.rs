@@ -38,6 +38,7 @@ pub(crate) async fn dispatch(node: &Node, command: Command) -> Result<Value> {
         Command::ListContacts(_) => json(contacts::list(&core).await?),
         Command::GetCard(_) => json(contacts::card_view(&core)?),
         Command::AddContact(c) => json(contacts::add(&core, &c.card).await?),
+        Command::SetPrivacyLevel(c) => json(contacts::set_privacy(&core, &c.peer, c.level).await?),
         Command::SetContactState(c) => json(contacts::set_state(&core, &c.peer, c.state).await?),
         Command::ListMessages(c) => json(chat::list(&core, &c.peer, c.before.as_deref(), c.limit).await?),
         Command::SendMessage(c) => json(chat::send(&core, &c.peer, c.text).await?),

@@ -8,7 +8,8 @@ use crate::time::{now_ms, seconds};
 use crate::work::{After, Work};
 use crate::{network, records, settings, wire};
 use betanet::Key;
-use fog_api::{ApiError, CardView, Contact, ContactState, ErrorKind, EventBody};
+use betanet::path::Level;
+use fog_api::{ApiError, CardView, Contact, ContactState, ErrorKind, EventBody, PrivacyLevel};
 use fog_p2p::mixnet::MixAddress;
 use fog_p2p::outbox::{self, Priority};
 use sqlx::sqlite::SqliteRow;
@@ -32,6 +33,17 @@ pub(crate) struct Stored {
     pub(crate) state: ContactState,
     pub(crate) address: MixAddress,
     pub(crate) last_seen_ms: Option<i64>,
+    pub(crate) privacy: PrivacyLevel,
+}
+
+impl Stored {
+    /// Where they are, and how to get there.
+    pub(crate) fn route(&self) -> fog_p2p::transport::Address {
+        self.address.to_address(match self.privacy {
+            PrivacyLevel::Private => Level::Private,
+            PrivacyLevel::Confidential => Level::Confidential,
+        })
+    }
 }
 
 fn state_text(state: ContactState) -> &'static str {
@@ -57,6 +69,10 @@ fn from_row(row: &SqliteRow) -> sqlx::Result<Stored> {
         },
         address: MixAddress { network: key("network")?, home: key("home")?, mailbox: key("mailbox")? },
         last_seen_ms: row.try_get("last_seen_ms")?,
+        privacy: match row.try_get::<String, _>("privacy")?.as_str() {
+            "confidential" => PrivacyLevel::Confidential,
+            _ => PrivacyLevel::Private,
+        },
     })
 }
 
@@ -117,6 +133,7 @@ pub(crate) async fn view(
         last_time: last.map(|(_, t)| seconds(t)),
         network: hex(&contact.address.network),
         test_network,
+        privacy: contact.privacy,
     })
 }
 
@@ -259,7 +276,7 @@ async fn add_card(core: &Arc<Core>, card: &Card) -> Result<Contact> {
             put(&mut work, card, ContactState::Accepted).await?
         }
     };
-    work.after(After::SetPeer(contact.seal_key, contact.address.to_address()));
+    work.after(After::SetPeer(contact.seal_key, contact.route()));
     let mine = my_card(core, Some(&contact.address.network))?;
     send_card(&mut work, &contact, &mine).await?;
     records::introduce(&mut work, &contact).await?;
@@ -281,8 +298,29 @@ pub(crate) async fn set_state(core: &Arc<Core>, peer: &str, state: ContactState)
     contact.state = state;
     work.after(match state {
         ContactState::Blocked => After::Block(contact.seal_key),
-        _ => After::SetPeer(contact.seal_key, contact.address.to_address()),
+        _ => After::SetPeer(contact.seal_key, contact.route()),
     });
+    let view = emit(&mut work, &contact).await?;
+    work.commit().await?;
+    Ok(view)
+}
+
+/// Chooses over how many relays what I send to a contact goes.
+pub(crate) async fn set_privacy(core: &Arc<Core>, peer: &str, privacy: PrivacyLevel) -> Result<Contact> {
+    let mut work = Work::begin(core).await?;
+    let contact = Stored { privacy, ..named(work.conn(), peer).await? };
+    sqlx::query("UPDATE node_contacts SET privacy = ? WHERE id = ?")
+        .bind(match privacy {
+            PrivacyLevel::Private => "private",
+            PrivacyLevel::Confidential => "confidential",
+        })
+        .bind(contact.id.as_slice())
+        .execute(work.conn())
+        .await
+        .map_err(database)?;
+    if contact.state != ContactState::Blocked {
+        work.after(After::SetPeer(contact.seal_key, contact.route()));
+    }
     let view = emit(&mut work, &contact).await?;
     work.commit().await?;
     Ok(view)
@@ -329,7 +367,7 @@ pub(crate) async fn hello(work: &mut Work, sender: &Key, body: &[u8]) -> Result<
         .await
         .map_err(database)?;
     let contact = put(work, &card, state).await?;
-    work.after(After::SetPeer(contact.seal_key, contact.address.to_address()));
+    work.after(After::SetPeer(contact.seal_key, contact.route()));
     match known {
         // The rest follows when they are accepted: a stranger's card must not set off a flood.
         None => records::introduce_me(work, &contact).await?,

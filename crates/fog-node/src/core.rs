@@ -122,7 +122,7 @@ impl Core {
         for contact in contacts {
             match contact.state {
                 ContactState::Blocked => self.endpoint.block(contact.seal_key),
-                _ => self.endpoint.set_peer(contact.seal_key, Some(contact.address.to_address())),
+                _ => self.endpoint.set_peer(contact.seal_key, Some(contact.route())),
             }
         }
         for network in needed {

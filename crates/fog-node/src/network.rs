@@ -279,6 +279,11 @@ impl Network {
         self.members.read().get(network).map(|m| m.document.clone())
     }
 
+    /// The layer of a relay, in whichever of the networks it is.
+    pub(crate) fn layer(&self, relay: &Key) -> Option<u8> {
+        self.members.read().values().find_map(|m| Some(m.document.relay(relay)?.layer))
+    }
+
     pub(crate) fn is_test(&self, network: &Key) -> bool {
         self.members.read().get(network).is_some_and(|m| m.document.test)
     }

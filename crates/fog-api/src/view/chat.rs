@@ -28,6 +28,19 @@ pub struct Contact {
     pub network: String,
     /// True: a test network, no anonymity.
     pub test_network: bool,
+    /// How what I send them goes through the mixnet.
+    pub privacy: PrivacyLevel,
+}
+
+/// How far messages go through the mixnet. A message that cannot be sent at its level waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrivacyLevel {
+    /// Over three relays.
+    #[default]
+    Private,
+    /// Over five relays: slower, and safer against relays that work together.
+    Confidential,
 }
 
 /// What a contact is to me.

@@ -1,7 +1,7 @@
 //! `fog chat`.
 
 use super::{client, contact};
-use crate::args::{ChatCommand, Global};
+use crate::args::{ChatCommand, Global, Privacy};
 use crate::client::Client;
 use crate::output::{ago, printable, show, words};
 use anyhow::{Context, Result, bail};
@@ -29,6 +29,7 @@ pub(crate) fn run(global: &Global, command: ChatCommand) -> Result<()> {
         }
         ChatCommand::Contacts => contacts(global, &client),
         ChatCommand::Accept { contact: who } => set_state(global, &client, &who, ContactState::Accepted),
+        ChatCommand::Privacy { contact: who, level } => set_privacy(global, &client, &who, level),
         ChatCommand::Block { contact: who } => set_state(global, &client, &who, ContactState::Blocked),
         ChatCommand::Send { contact: who, text: message, wait, timeout } => {
             let peer = contact(&client, &who)?;
@@ -117,6 +118,18 @@ fn set_state(global: &Global, client: &Client, who: &str, state: ContactState) -
     let peer = contact(client, who)?;
     let changed = client.call(SetContactState { peer: peer.id, state })?;
     show(global, &changed, |out, c| writeln!(out, "{} is now {}", c.name, words(&c.state)))
+}
+
+fn set_privacy(global: &Global, client: &Client, who: &str, level: Privacy) -> Result<()> {
+    let peer = contact(client, who)?;
+    let (level, relays) = match level {
+        Privacy::Private => (PrivacyLevel::Private, "three"),
+        Privacy::Confidential => (PrivacyLevel::Confidential, "five"),
+    };
+    let changed = client.call(SetPrivacyLevel { peer: peer.id, level })?;
+    show(global, &changed, |out, c| {
+        writeln!(out, "messages to {} go over {relays} relays now", printable(&c.name))
+    })
 }
 
 fn delivered(client: &Client, sent: &Message, patience: Duration) -> Result<Message> {

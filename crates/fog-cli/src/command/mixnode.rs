@@ -105,5 +105,5 @@ async fn reload(path: &Path, consensus: &watch::Sender<Arc<Consensus>>) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

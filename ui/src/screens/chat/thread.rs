@@ -4,13 +4,15 @@ use super::bubble::Bubble;
 use super::composer::Composer;
 use crate::browser;
 use crate::components::{
-    Avatar, Button, Dialog, Empty, Glyph, IconButton, IconLink, Loaded, Look, TestNetwork,
+    Avatar, Badge, Button, Dialog, Empty, Glyph, IconButton, IconLink, Loaded, Look, Switch, TestNetwork,
 };
 use crate::format;
 use crate::route::Route;
 use crate::store::{PAGE, store};
 use crate::words::Tone;
-use fog_api::{Contact, ContactState, ListMessages, MarkRead, SetContactState};
+use fog_api::{
+    Contact, ContactState, ListMessages, MarkRead, PrivacyLevel, SetContactState, SetPrivacyLevel,
+};
 use leptos::html;
 use leptos::prelude::*;
 use std::collections::HashMap;
@@ -104,6 +106,11 @@ fn Head(contact: Memo<Option<Contact>>) -> impl IntoView {
                 <h2 data-testid="thread-name">{move || name.get()}</h2>
                 <p>{move || seen.get()}</p>
             </div>
+            {move || {
+                contact
+                    .with(|c| c.as_ref().is_some_and(|c| c.privacy == PrivacyLevel::Confidential))
+                    .then(|| view! { <Badge text="5 relays" tone=Tone::Good testid="five-relays" /> })
+            }}
             {move || test.get().then(|| view! { <TestNetwork /> })}
             <IconButton glyph=Glyph::Info label="About this contact" on_press=move |()| about.set(true) testid="about-contact" />
         </header>
@@ -127,6 +134,14 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
             open.set(false);
         });
     };
+    let five = Signal::derive(move || {
+        contact.with(|c| c.as_ref().is_some_and(|c| c.privacy == PrivacyLevel::Confidential))
+    });
+    let set_five = move |on| {
+        let Some(peer) = contact.with_untracked(|c| c.as_ref().map(|c| c.id.clone())) else { return };
+        let level = if on { PrivacyLevel::Confidential } else { PrivacyLevel::Private };
+        store.act(SetPrivacyLevel { peer, level }, move |contact| store.contacts.put(contact));
+    };
     view! {
         <dl class="facts stacked">
             <div class="fact"><dt>"Name on the card"</dt><dd>{part(|c| c.name.clone())}</dd></div>
@@ -140,6 +155,13 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
             <div class="fact"><dt>"Id"</dt><dd><code class="break">{part(|c| c.id.clone())}</code></dd></div>
             <div class="fact"><dt>"Network"</dt><dd><code class="break">{part(|c| c.network.clone())}</code></dd></div>
         </dl>
+        <Switch
+            label="Five relays instead of three"
+            hint="Your messages take longer, and stay apart from you even if more relays work together. What they write to you goes as they chose."
+            on=five
+            set=set_five
+            testid="five-relays-switch"
+        />
         <footer class="dialog-actions">
             {move || {
                 if blocked() {
