@@ -466,10 +466,11 @@ impl Peer {
 
     /// A silent peer's patience grows by half with each time-out in a row.
     fn retry_after(&self, patience: Duration) -> Duration {
-        let patience = self.pace.time_out(patience);
-        patience
-            .mul_f64(1.5f64.powi(self.silence.saturating_sub(2).min(20) as i32))
-            .min(LAST_BACKOFF.max(patience))
+        let paced = self.pace.time_out(patience);
+        // The pace has backed off from the same losses: the longer of the two counts, not their product. Else a few
+        // lost acknowledgements in a row would silence a conversation for half a minute.
+        let silent = patience.mul_f64(1.5f64.powi(self.silence.saturating_sub(2).min(20) as i32));
+        paced.max(silent).min(LAST_BACKOFF.max(paced))
     }
 
     fn time_out(&mut self, now: Instant, patience: Duration, outputs: &mut VecDeque<Output>) {
