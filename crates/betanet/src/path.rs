@@ -197,6 +197,25 @@ mod tests {
         ));
     }
 
+    /// Equal delays would keep packets in the order in which they came.
+    #[test]
+    fn each_hop_has_a_random_delay_around_the_mean() {
+        let (mut rng, health, c) = (StdRng::seed_from_u64(3), Health::default(), consensus());
+        let mean = Duration::from_millis(50);
+        let mut delays = Vec::new();
+        for _ in 0..1000 {
+            let path = draw(&mut rng, &c, &health, Level::Private, &[6; 32], mean, |_| true).expect("draws");
+            delays.extend(path[..2].iter().map(|h| h.delay));
+        }
+        let longer = delays.iter().filter(|d| **d > mean).count();
+        assert!((600..900).contains(&longer), "{longer} of 2000 are above the mean, not about 37 %");
+        let total: Duration = delays.iter().sum();
+        assert!((90..110).contains(&total.as_secs()), "{total:?} in all");
+        delays.sort_unstable();
+        delays.dedup();
+        assert!(delays.len() > 1000, "only {} delays differ", delays.len());
+    }
+
     #[test]
     fn five_hops_are_five_relays_and_too_small_a_network_is_an_error() {
         let mut rng = StdRng::seed_from_u64(3);

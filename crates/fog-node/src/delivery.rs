@@ -1,5 +1,8 @@
 //! What comes from other nodes: each message takes effect once, in one transaction with the note that it did.
 
+#[cfg(test)]
+mod tests;
+
 use crate::core::Core;
 use crate::error::{Result, bad_input, database};
 use crate::paths::Path;

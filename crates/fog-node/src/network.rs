@@ -5,6 +5,9 @@
 //! network while nobody else has joined its own, that network becomes primary. (Two who do so with each other at once
 //! are brought together by [`crate::crossing`].)
 
+#[cfg(test)]
+mod tests;
+
 use crate::card::Card;
 use crate::core::Core;
 use crate::error::{NodeError, Result, bad_input, database, internal, refused};

@@ -394,6 +394,55 @@ async fn a_forged_receipt_changes_nothing() {
 }
 
 #[tokio::test]
+async fn both_sides_hold_exactly_the_price_limit() {
+    let (mut s, mut w) = (Side::new(1).await, Side::new(2).await);
+    let mut order = s.order(w.me(), 1000, 2000);
+    let limit = crate::price::price_ceiling(&order.limits) + 7;
+    order.price_limit = Some(limit);
+    let (id, offer) = s.submit(order, 0).await;
+    w.hear(s.me(), offer[0].clone(), 0).await;
+    let expected = BTreeMap::from([(id, limit)]);
+    assert_eq!((&s.escrow, &w.escrow), (&expected, &expected));
+}
+
+#[tokio::test]
+async fn a_forged_offer_is_not_taken() {
+    let (mut s, mut w) = (Side::new(1).await, Side::new(2).await);
+    let order = s.order(w.me(), 1000, 2000);
+    let (_, mut offers) = s.submit(order, 0).await;
+    let Some(JobMessage::Offer(mut signed)) = offers.pop() else { panic!() };
+    signed.signature[3] ^= 1;
+    let result = w.engine.on_message(&mut w.conn, s.me(), JobMessage::Offer(signed.clone()), 1).await;
+    assert!(result.unwrap_err().is_senders_fault());
+    assert!(w.engine.list(&mut w.conn, 9).await.unwrap().is_empty());
+    // Nothing but the signature was wrong.
+    signed.signature[3] ^= 1;
+    assert!(!w.hear(s.me(), JobMessage::Offer(signed), 2).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_forged_settlement_does_not_pay() {
+    let (mut s, mut w, id) = running().await;
+    let mut to_s = w.finish(5000).await;
+    let settlement = loop {
+        let mut to_w = s.hear(w.me(), to_s.remove(0), 6000).await;
+        let message = to_w.remove(0);
+        if let JobMessage::Settled(settlement) = message {
+            break settlement;
+        }
+        to_s.extend(w.hear(s.me(), message, 6000).await);
+    };
+    let before = w.job(&id).await;
+    let mut forged = settlement.clone();
+    forged.submitter_signature[3] ^= 1;
+    let result = w.engine.on_message(&mut w.conn, s.me(), JobMessage::Settled(forged), 7000).await;
+    assert!(result.unwrap_err().is_senders_fault());
+    assert_eq!(w.job(&id).await, before);
+    w.hear(s.me(), JobMessage::Settled(settlement), 8000).await;
+    assert_eq!((w.job(&id).await.state(), w.paid.len()), (JobState::Completed, 1));
+}
+
+#[tokio::test]
 async fn strangers_are_refused_and_leave_no_trace() {
     let (mut s, mut w, id) = running().await;
     let before = (s.job(&id).await, w.job(&id).await);

@@ -100,6 +100,29 @@ async fn a_payment_waits_for_its_payers_join_and_money_and_is_booked_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_forged_payment_is_refused_and_not_passed_on() {
+    let [eve, fay, ann, cid] = std::array::from_fn(|_| Identity::generate());
+    let mut node = TestNode::new("Ada").await;
+    let (eve, fay) = (node.befriend(&eve, "Eve").await, node.befriend(&fay, "Fay").await);
+    join(&node, &eve, &ann).await;
+    // One that could be booked at once, and one that would wait.
+    for price in [10, 15_000] {
+        let good = Settlement::decode(&settlement(&ann, &cid, 1, price)).expect("decodes");
+        let (mut payers, mut workers) = (good.clone(), good);
+        payers.submitter_signature[3] ^= 1;
+        workers.receipt.signature[3] ^= 1;
+        for forged in [payers, workers] {
+            let body = forged.encode().expect("encodes");
+            let refused = deliver(&node, &eve, &body).await.expect_err("forged");
+            assert_eq!(refused.kind, ErrorKind::BadInput);
+        }
+    }
+    assert_eq!((waiting(&node).await, told(&node, &fay).await), (0, 0));
+    assert_eq!((fog(&node, &ann).await, fog(&node, &cid).await), (10_000, 0));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_can_be_booked_at_a_start_is() {
     let [eve, ann, cid] = std::array::from_fn(|_| Identity::generate());
     let mut node = TestNode::new("Ada").await;
