@@ -157,7 +157,7 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
         </dl>
         <Switch
             label="Five relays instead of three"
-            hint="Your messages take longer, and stay apart from you even if more relays work together. What they write to you goes as they chose."
+            hint="Your messages take longer and are harder to trace back to you. What they write to you goes as they chose."
             on=five
             set=set_five
             testid="five-relays-switch"
