@@ -178,6 +178,39 @@ fn post(node: &Node, command: &serde_json::Value) -> serde_json::Value {
     reply.body_mut().read_json().unwrap()
 }
 
+/// A consensus that cannot be used is refused while the relay goes on with the old one; a good one is taken.
+#[test]
+fn a_mixnode_reads_its_consensus_anew_and_refuses_a_damaged_one() {
+    let net = Mixnet::start();
+    let relay = net.relays[0].2.as_ref().expect("runs");
+    let hang_up = || {
+        let kill = Command::new("kill").args(["-HUP", &relay.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+    };
+    let good = std::fs::read(&net.consensus).unwrap();
+    std::fs::write(&net.consensus, &good[..good.len() / 2]).unwrap();
+    hang_up();
+    eventually("the refusal", || relay.printed().contains("was not read anew").then_some(()));
+    std::fs::write(&net.consensus, &good).unwrap();
+    hang_up();
+    eventually("the new one", || relay.printed().contains("a new consensus is in use").then_some(()));
+}
+
+/// `fog mixnet up` fails where a relay cannot run, says why, and leaves none behind.
+#[test]
+fn a_mixnet_of_which_a_relay_cannot_run_says_so_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("net");
+    let mixnet = |what: &str| Command::new(fog()).args(["mixnet", what, "--dir"]).arg(&dir).output().unwrap();
+    assert!(mixnet("new").status.success());
+    std::fs::write(dir.join("relay-3").join("replay-tags"), "something else").unwrap();
+    let up = mixnet("up");
+    let said = String::from_utf8_lossy(&up.stderr);
+    assert_eq!(up.status.code(), Some(1), "{said}");
+    assert!(said.contains("holds no replay tags") && said.contains("relay-3 does not run"), "{said}");
+    assert!(!String::from_utf8_lossy(&up.stdout).contains("relays run"));
+}
+
 #[test]
 fn broken_frames_do_not_stop_a_mixnode() {
     let mut net = Mixnet::start();

@@ -2,12 +2,16 @@
 
 use betanet::client::{Client, ClientConfig};
 use betanet::directory::Consensus;
+use betanet::link::{self, Frame, Role, connect};
+use betanet::packet::{Hop, Tables, build};
 use betanet::path::Level;
 use betanet::relay::{Relay, RelayConfig, RelayKeys};
 use betanet::testnet::{LAYOUT, TestNetwork};
 use betanet::{Key, LinkState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -154,10 +158,6 @@ async fn a_relay_that_moved_is_found_by_the_new_consensus() {
 /// The same packet twice over a real link: the second is refused, also by the relay's next process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replayed_packet_is_refused_also_after_a_restart() {
-    use betanet::link::{Frame, Role, connect};
-    use betanet::packet::{Hop, build};
-    use tokio::net::TcpStream;
-
     let folder = tempfile::tempdir().expect("tempdir");
     let net = TestNetwork::generate(&LAYOUT, 1_000_000).expect("generates");
     let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
@@ -193,4 +193,52 @@ async fn a_replayed_packet_is_refused_also_after_a_restart() {
     send(1).await;
     let counters = relay.counters();
     assert_eq!((counters.forwarded, counters.replays), (0, 1));
+}
+
+/// A next relay that takes packets more slowly than they come: the senders wait, and nothing is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_next_relay_holds_the_senders_back_instead_of_losing_packets() {
+    const MANY: usize = 30_000;
+    let net = TestNetwork::generate(&[1, 2, 3], 1_000_000).expect("generates");
+    let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
+    let (_keep, receiver) = watch::channel(consensus.clone());
+    let relays: Vec<_> = net.relays().collect();
+    let relay =
+        Relay::start(RelayConfig::new(relays[0].0.clone(), relays[0].1), receiver).await.expect("starts");
+
+    // The slow one takes at most a hundred packets in ten milliseconds.
+    let listener = TcpListener::bind(relays[1].1).await.expect("binds");
+    let (keys, taken) = (relays[1].0.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = taken.clone();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("accepts");
+        let mut slow = link::accept(stream, &keys.link).await.expect("links");
+        let mut frames = Vec::new();
+        while slow.reader.read_batch(&mut frames).await.is_ok() {
+            count.fetch_add(frames.drain(..).count(), Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+
+    let hops: Vec<Hop> = consensus.relays[..2]
+        .iter()
+        .map(|r| Hop { relay: r.id, sphinx_key: r.sphinx_key, delay: Duration::ZERO })
+        .collect();
+    let tables = Tables::default();
+    let packets: Vec<_> = (0..MANY).map(|_| tables.build(b"", &hops, &[1; 32]).expect("builds")).collect();
+    let stream = TcpStream::connect(relays[0].1).await.expect("connects");
+    let me = StaticSecret::random();
+    let (_reader, mut writer) = connect(stream, &me, &relays[0].0.id(), Role::Relay).await.expect("links");
+    for packet in packets {
+        writer.write(&Frame::Packet(packet)).await.expect("writes");
+    }
+    writer.flush().await.expect("flushes");
+    let all = async {
+        while taken.load(Ordering::Relaxed) < MANY {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let arrived = timeout(PATIENCE * 2, all).await;
+    assert!(arrived.is_ok(), "{} of {MANY}: {:?}", taken.load(Ordering::Relaxed), relay.counters());
+    assert_eq!(relay.counters().unsent, 0);
 }

@@ -114,7 +114,8 @@ pub(crate) struct MixnodeArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
     /// Packets a second that one link may bring; more wait in the sender's socket.
-    #[arg(long, value_name = "PACKETS", default_value_t = betanet::relay::DEFAULT_LINK_RATE)]
+    #[arg(long, value_name = "PACKETS", default_value_t = betanet::relay::DEFAULT_LINK_RATE,
+        value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) link_rate: u32,
     /// For tests: lose this share of the packets.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]

@@ -68,7 +68,9 @@ impl ReplayFilter {
             reader.read_exact(&mut magic)?;
             let fail = |why: &str| io::Error::other(format!("{}: {why}", path.display()));
             if magic != *MAGIC {
-                return Err(fail("this file holds something else than replay tags"));
+                return Err(fail(
+                    "this file holds no replay tags. Move it away only if the relay gets new keys, too",
+                ));
             }
             let whole = (len - MAGIC.len()) / TAG_LEN;
             if whole > capacity {

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
-    config::logging(global, "warn,betanet=info")?;
+    config::logging(global, "warn,betanet=info,fog=info")?;
     let path = args.dir.join(RELAY);
     let text = std::fs::read(&path)
         .with_context(|| format!("{} cannot be read (`fog mixnet new` makes it)", path.display()))?;

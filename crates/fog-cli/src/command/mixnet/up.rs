@@ -8,8 +8,11 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+/// How long a relay may take until it listens: it reads its replay tags first.
+const STARTING: Duration = Duration::from_secs(60);
 /// How long relays get to end by themselves.
 const ENDING: Duration = Duration::from_secs(5);
 /// How long a relay is stopped for a pause.
@@ -21,6 +24,11 @@ pub(crate) fn run(global: &Global, args: &UpArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut running = folders.iter().map(|f| start(f, args)).collect::<Result<Vec<_>>>()?;
+        for (child, folder) in running.iter_mut().zip(&folders) {
+            listening(child)
+                .await
+                .with_context(|| format!("the relay of {} does not run", folder.display()))?;
+        }
         let reply = serde_json::json!({"relays": folders, "consensus": args.dir.join(super::CONSENSUS)});
         output::show(global, &reply, |out, _| {
             writeln!(out, "{} relays run. Stop them with Ctrl-C.", folders.len())
@@ -52,8 +60,17 @@ fn start(folder: &Path, args: &UpArgs) -> Result<Child> {
     command.arg("--chaos-loss").arg(args.chaos_loss.to_string());
     command.arg("--chaos-latency-ms").arg(args.chaos_latency_ms.to_string());
     // They end when this process does, also when it is killed: their standard input closes.
-    command.arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+    command.arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     command.spawn().with_context(|| format!("{} does not start", folder.display()))
+}
+
+/// Waits until the relay says that it listens. What is wrong it has said itself.
+async fn listening(child: &mut Child) -> Result<()> {
+    let said = child.stdout.take().context("it has no output")?;
+    let mut lines = BufReader::new(said).lines();
+    let line = tokio::time::timeout(STARTING, lines.next_line()).await.context("it took too long")?;
+    line?.context("it ended")?;
+    Ok(())
 }
 
 /// Returns when a relay ends by itself; pauses one now and then if asked to.
