@@ -1,7 +1,7 @@
 //! The page's server: nobody gets in without the token, and no other web page does at all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use fog_e2e::Node;
+use fog_e2e::{Node, eventually};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -128,4 +128,50 @@ fn the_token_is_for_the_owner_alone_and_stays_over_restarts() {
     node.kill();
     node.start();
     assert_eq!(site(&node).token, before);
+}
+
+/// Sealed secrets: locked after a restart, opened by the right passphrase only, and always the same person.
+#[test]
+fn a_passphrase_locks_the_node_and_only_it_opens_it_again() {
+    let mut node = Node::new("Ada", &[]);
+    let ask = |node: &Node, command: Value| {
+        // The page's address is another after each start.
+        let s = eventually("the page", || {
+            let s = site(node);
+            TcpStream::connect(&s.host).ok().map(|_| s)
+        });
+        let head = format!(
+            "POST /api/command HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nauthorization: Bearer {}",
+            s.host, s.token
+        );
+        raw(&s, &head, &command.to_string())
+    };
+    let state = |node: &Node| {
+        let answer = ask(node, json!({"command": "get_state"}));
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+        serde_json::from_str::<Value>(body.get(body.find('{').unwrap()..=body.rfind('}').unwrap()).unwrap())
+            .unwrap()
+    };
+    let set = |node: &Node, current: Value, new: &str| {
+        ask(node, json!({"command": "set_passphrase", "current": current, "new": new}))
+    };
+    let me = state(&node)["me"]["id"].clone();
+    assert!(me.is_string());
+    assert!(set(&node, Value::Null, "a long enough one").starts_with("HTTP/1.1 200"));
+    // Changing it takes the present one.
+    assert!(!set(&node, Value::Null, "somebody else's").starts_with("HTTP/1.1 200"));
+    assert!(!set(&node, json!("a wrong one"), "somebody else's").starts_with("HTTP/1.1 200"));
+
+    node.kill();
+    let secrets = std::fs::read(node.dir.join("secrets.json")).unwrap();
+    std::fs::remove_file(node.dir.join("api.json")).unwrap();
+    node.spawn();
+    eventually("the node to be up", || node.dir.join("api.json").exists().then_some(()));
+    assert_eq!(state(&node)["phase"], "locked");
+    let unlock = |passphrase: &str| ask(&node, json!({"command": "unlock", "passphrase": passphrase}));
+    assert!(!unlock("somebody else's").starts_with("HTTP/1.1 200"));
+    assert_eq!(state(&node)["phase"], "locked");
+    assert_eq!(std::fs::read(node.dir.join("secrets.json")).unwrap(), secrets, "nothing was made anew");
+    assert!(unlock("a long enough one").starts_with("HTTP/1.1 200"));
+    assert_eq!((state(&node)["phase"].clone(), state(&node)["me"]["id"].clone()), (json!("ready"), me));
 }
