@@ -16,6 +16,7 @@
 //! * [`mix`]: a relay's state machine, without IO: replay filter, delay queue, mailboxes.
 //! * [`link`]: encrypted and authenticated connections (Noise XK), on which versions are negotiated.
 //! * [`directory`]: relay descriptors and the signed consensus.
+//! * [`lottery`]: which relays get a seat: tickets that prove themselves, and a weighted race.
 //! * [`path`]: drawing paths and delays, and learning which relays lose packets.
 //! * [`relay`] and [`client`]: the thin drivers with sockets and timers.
 //! * [`testnet`]: the keys and the consensus of a small network of one's own. It gives no anonymity.
@@ -25,6 +26,7 @@
 pub mod client;
 pub mod directory;
 pub mod link;
+pub mod lottery;
 pub mod mix;
 mod outgoing;
 pub mod packet;
