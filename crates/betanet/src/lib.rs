@@ -23,8 +23,12 @@
 //!
 //! Time and chance are parameters of everything below the drivers.
 
+pub mod authority;
 pub mod client;
+pub mod cover;
 pub mod directory;
+pub mod fetch;
+pub mod guards;
 pub mod link;
 pub mod lottery;
 pub mod mix;
@@ -32,8 +36,10 @@ mod outgoing;
 pub mod packet;
 pub mod path;
 pub mod relay;
+mod slots;
 pub mod sphinx;
 pub mod testnet;
+pub mod view;
 pub mod x25519;
 
 /// The protocol's name; the version follows it on the wire.

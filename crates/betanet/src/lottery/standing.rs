@@ -1,5 +1,7 @@
 //! A relay's weight in the lottery, and the logarithms behind it, in integers: the same to the last bit everywhere.
 
+use serde::{Deserialize, Serialize};
+
 /// The stake whose logarithm counts in full, in whole FOG: more gives no more weight.
 pub const FULL_STAKE: u64 = 1_000_000;
 /// The weight 1 in the integers that the race compares.
@@ -17,7 +19,7 @@ const MILLE: u64 = 1000;
 pub(super) const LOG_BITS: u32 = 56;
 
 /// What the directory knows about a relay that stands for a seat. Values above their range count as its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Standing {
     /// Reputation, per mille (0 to 1000).
     pub reputation: u16,
