@@ -17,6 +17,7 @@
 //! * [`link`]: encrypted and authenticated connections (Noise XK), on which versions are negotiated.
 //! * [`directory`]: relay descriptors and the signed consensus.
 //! * [`lottery`]: which relays get a seat: tickets that prove themselves, and a weighted race.
+//! * [`guards`]: the few entry relays through which a client enters for months.
 //! * [`path`]: drawing paths and delays, and learning which relays lose packets.
 //! * [`relay`] and [`client`]: the thin drivers with sockets and timers.
 //! * [`testnet`]: the keys and the consensus of a small network of one's own. It gives no anonymity.
@@ -25,6 +26,7 @@
 
 pub mod client;
 pub mod directory;
+pub mod guards;
 pub mod link;
 pub mod lottery;
 pub mod mix;
