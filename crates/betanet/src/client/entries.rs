@@ -91,7 +91,7 @@ impl Links {
                 tracing::warn!("none of the entries answers that may be used this month: packets wait");
             }
         }
-        let pinned: Vec<Key> = guards.pinned().collect();
+        let pinned: Vec<Key> = guards.pinned(now_unix).collect();
         listed.filter(|(id, _)| pinned.contains(id)).collect()
     }
 
