@@ -192,7 +192,8 @@ impl Client {
             tables: Tables::default(),
             health: Mutex::default(),
             tag: LoopTag::new(rand::random()),
-            loops: Mutex::default(),
+            // Numbers of an earlier start must not be taken for this one's.
+            loops: Mutex::new(LoopBook::new(rand::random())),
             answers: Mutex::default(),
             counters: Counters::default(),
             look: Notify::new(),
@@ -307,6 +308,16 @@ impl Client {
     /// Changes the cover traffic.
     pub fn set_cover(&self, profile: Profile) {
         self.shared.pacer.set_profile(profile);
+    }
+
+    /// How much longer an acknowledgement may take because packets wait for their slots.
+    pub fn patience(&self) -> Duration {
+        pacer::patience(self.shared.pacer.profile())
+    }
+
+    /// True while the consensus is of this time; while it is not, nothing is sent.
+    pub fn is_fresh(&self) -> bool {
+        self.shared.fresh().is_ok()
     }
 
     /// The cover traffic.
