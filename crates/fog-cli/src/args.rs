@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Make the configuration of a whole mixnet, and run it.
     #[command(subcommand)]
     Mixnet(MixnetCommand),
+    /// How the mixnet is, and how this node uses it.
+    #[command(subcommand)]
+    Network(NetworkCommand),
     /// Contacts and messages.
     #[command(subcommand)]
     Chat(ChatCommand),
@@ -204,6 +207,38 @@ pub(crate) struct UpArgs {
     /// Trouble on purpose: stop one relay after the other for two seconds, this often.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) chaos_pause_s: u64,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum NetworkCommand {
+    /// What the mixnet promises now, the relays, and cover traffic.
+    Status,
+    /// Choose how much cover traffic there is; without a choice, list the profiles with their price.
+    Cover {
+        /// auto lets the network decide: none in a test network, standard elsewhere.
+        #[arg(value_enum)]
+        profile: Option<Cover>,
+    },
+    /// Move to another home relay. Contacts are told, and mail to the old one is fetched for a month still.
+    Home {
+        /// The relay's id, or how it begins; without one, one is drawn.
+        relay: Option<String>,
+    },
+}
+
+/// Cover traffic.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Cover {
+    /// As the network is.
+    Auto,
+    /// None.
+    Off,
+    /// A packet in two seconds.
+    Mobile,
+    /// Four packets a second.
+    Standard,
+    /// Twenty packets a second.
+    Strong,
 }
 
 /// How far messages go through the mixnet.
