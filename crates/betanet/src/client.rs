@@ -6,6 +6,7 @@ use crate::link::{Frame, Role};
 use crate::outgoing::{self, LinkState, QueueError, QueueSender, Target};
 use crate::packet::{Hop, MAX_MESSAGE, PacketError, Tables};
 use crate::path::{self, Health, Level, PathError};
+use crate::wakeup::Wakeup;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub struct Client {
     health: Mutex<Health>,
     sent: AtomicU64,
     received: Arc<AtomicU64>,
+    wakeup: Wakeup,
     cancel: CancellationToken,
 }
 
@@ -69,6 +71,8 @@ impl Client {
         let ClientConfig { consensus, mailbox, home, mean_delay } = config;
         let home_relay = consensus.relay(&home).ok_or_else(|| PathError::UnknownHome(crate::short(&home)))?;
         let cancel = CancellationToken::new();
+        let relays = consensus.layer(1).map(|relay| relay.address).chain([home_relay.address]);
+        let wakeup = Wakeup::start(relays, cancel.clone());
         let entries = consensus
             .layer(1)
             .map(|relay| {
@@ -81,8 +85,9 @@ impl Client {
                     local: StaticSecret::random(),
                     role: Role::Sender,
                     lazy: false,
+                    silence: outgoing::CLIENT_SILENCE,
                 };
-                tokio::spawn(outgoing::keep(target, receiver, None, state, cancel.clone()));
+                tokio::spawn(outgoing::keep(target, receiver, None, state, wakeup.listen(), cancel.clone()));
                 (relay.id, (queue, watch))
             })
             .collect();
@@ -96,8 +101,9 @@ impl Client {
             local: mailbox.clone(),
             role: Role::Mailbox,
             lazy: false,
+            silence: outgoing::CLIENT_SILENCE,
         };
-        tokio::spawn(outgoing::keep(target, queue, Some(incoming), state, cancel.clone()));
+        tokio::spawn(outgoing::keep(target, queue, Some(incoming), state, wakeup.listen(), cancel.clone()));
         let (messages, receiver) = mpsc::channel(RECEIVE_QUEUE);
         let received = Arc::new(AtomicU64::new(0));
         tokio::spawn(receive(frames, messages, receipts, received.clone()));
@@ -113,6 +119,7 @@ impl Client {
             health: Mutex::default(),
             sent: AtomicU64::new(0),
             received,
+            wakeup,
             cancel,
         };
         client.set_mean_delay(mean_delay);
@@ -180,6 +187,12 @@ impl Client {
     /// The mailbox's public key, which is its address at the home relay.
     pub fn mailbox(&self) -> Key {
         self.mailbox
+    }
+
+    /// Drops all links and makes them anew at once. The client does so by itself when it notices that the machine slept
+    /// or changed its network; this is for a system that tells.
+    pub fn reconnect(&self) {
+        self.wakeup.kick();
     }
 
     /// How the link to the home relay is.

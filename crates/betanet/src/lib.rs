@@ -34,6 +34,7 @@ pub mod path;
 pub mod relay;
 pub mod sphinx;
 pub mod testnet;
+mod wakeup;
 pub mod x25519;
 
 /// The protocol's name; the version follows it on the wire.
