@@ -29,6 +29,7 @@ use crate::packet::{self, Hop, MAX_MESSAGE, PacketError, Tables};
 use crate::path::{self, Health, Level, PathError};
 use crate::sphinx::Identifier;
 use crate::view::{View, are_related};
+use crate::wakeup::Wakeup;
 use entries::Choice;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
@@ -162,6 +163,8 @@ struct Shared {
     /// What became of loops, for those who measure.
     outcomes: Mutex<Option<VecDeque<Outcome>>>,
     counters: Counters,
+    /// The machine slept, or is in another network.
+    wakeup: Wakeup,
     /// Something for upkeep to do now.
     look: Notify,
     cancel: CancellationToken,
@@ -179,6 +182,9 @@ impl Client {
         let (inbound, receiver) = mpsc::channel(RECEIVE_QUEUE);
         let (sender, _) = watch::channel(consensus.clone());
         let measures = matches!(entries, Entries::All);
+        let cancel = CancellationToken::new();
+        let towards: Vec<_> = consensus.unverified().layer(1).map(|r| r.address).collect();
+        let wakeup = Wakeup::start(towards, cancel.clone());
         let shared = Arc::new(Shared {
             view: RwLock::new(Arc::new(View::new(consensus, unix_now(), measures))),
             outcomes: Mutex::new(measures.then(VecDeque::new)),
@@ -196,8 +202,9 @@ impl Client {
             loops: Mutex::new(LoopBook::new(rand::random())),
             answers: Mutex::default(),
             counters: Counters::default(),
+            wakeup,
             look: Notify::new(),
-            cancel: CancellationToken::new(),
+            cancel,
         });
         let client = Self { shared: shared.clone() };
         client.set_mean_delay(mean_delay);
@@ -360,6 +367,12 @@ impl Client {
         self.shared.mailbox
     }
 
+    /// Drops all links and makes them anew at once. The client does so by itself when it notices that the machine slept
+    /// or changed its network; this is for a system that tells.
+    pub fn reconnect(&self) {
+        self.shared.wakeup.kick();
+    }
+
     /// How the link to the first home relay is.
     pub fn home_state(&self) -> LinkState {
         self.shared.homes.state().borrow().clone()
@@ -488,7 +501,7 @@ impl Shared {
     fn look_after_entries(self: &Arc<Self>) {
         let view = self.view.read().clone();
         let online = *self.homes.state().borrow() == LinkState::Up;
-        self.entries.look_after(&view, unix_now(), online, &self.cancel);
+        self.entries.look_after(&view, unix_now(), online, &self.wakeup, &self.cancel);
     }
 }
 
