@@ -177,6 +177,9 @@ pub(crate) struct NewArgs {
     /// Relays of each layer that the lottery draws for an epoch; 0 draws all.
     #[arg(long, default_value_t = 0)]
     pub(crate) seats: u16,
+    /// Where each authority will be reached, once for each; free ports of 127.0.0.1 without it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) authority_address: Vec<SocketAddr>,
     /// Do not mark the network as a test network: its authorities and relays will be run by different people.
     #[arg(long, requires = "authorities")]
     pub(crate) public: bool,
