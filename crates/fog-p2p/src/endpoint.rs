@@ -16,7 +16,8 @@ use x25519_dalek::StaticSecret;
 
 /// A node tells its peers that it is there this often (the baseline's heartbeat).
 const HEARTBEAT: Duration = Duration::from_secs(60);
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// A busy road says when to try again, within these bounds.
+const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(10));
 const LATER_PAUSE: Duration = Duration::from_millis(300);
 const EVENTS: usize = 256;
 /// The application takes this long at most to note that a message was delivered. If it has not by then (its disk
@@ -77,6 +78,14 @@ pub enum Event {
 
 fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// How long to wait after a refusal.
+fn pause(refused: &TransportError) -> Duration {
+    match refused {
+        TransportError::Busy(again) => (*again).clamp(BUSY_PAUSE.0, BUSY_PAUSE.1),
+        _ => LATER_PAUSE,
+    }
 }
 
 /// The number of this start. It is on disk before anything that is sent carries it. It is counted, so that it rises
@@ -244,8 +253,10 @@ impl Driver {
                     None => inbound_open = false,
                 },
                 _ = heartbeat.tick() => {
-                    let lately = Instant::now().checked_sub(AWAY);
-                    self.announce(lately);
+                    // Whoever is away would only get a full mailbox.
+                    if let Some(lately) = Instant::now().checked_sub(AWAY) {
+                        self.sessions.announce(Some(lately));
+                    }
                     refresh = true;
                 }
                 () = sleep_until(due.into()) => {}
@@ -293,17 +304,7 @@ impl Driver {
             Command::RemovePeer(peer) => self.sessions.remove_peer(&peer),
             Command::Confirm(peer, id) => self.sessions.confirm(now, &peer, &id),
             Command::Reject(peer, id) => self.sessions.reject(now, &peer, &id),
-            Command::Announce => self.announce(None),
-        }
-    }
-
-    /// Says that this node is here: to everybody, or to those heard since then. Whoever is away would only get a
-    /// full mailbox.
-    fn announce(&mut self, heard_since: Option<Instant>) {
-        for (peer, address) in self.sessions.known(heard_since) {
-            if let Ok(sealed) = self.seal(&peer, &Datagram::Presence(unix_ms())) {
-                _ = self.road.send(&address, &sealed);
-            }
+            Command::Announce => self.sessions.announce(None),
         }
     }
 
@@ -348,7 +349,7 @@ impl Driver {
             let event = match output {
                 Output::Send { peer, address, content } => {
                     sent += 1;
-                    self.send(peer, &address, &content)
+                    self.send(peer, &address, content)
                 }
                 Output::Deliver { peer, id, kind, body } => Some(Event::Incoming { peer, id, kind, body }),
                 Output::Sent(id) => Some(Event::Sent(id)),
@@ -375,22 +376,26 @@ impl Driver {
         true
     }
 
-    fn send(&mut self, peer: PeerKey, address: &Address, content: &Datagram) -> Option<Event> {
-        let result = match self.seal(&peer, content) {
-            Ok(sealed) => self.road.send(address, &sealed),
-            Err(e) => Err(TransportError::Unreachable(e.to_string())),
-        };
+    fn send(&mut self, peer: PeerKey, address: &Address, content: Datagram) -> Option<Event> {
+        let result = self.seal_and_send(&peer, address, &content);
         let now = Instant::now();
+        let pause = result.as_ref().err().map_or(Duration::ZERO, pause);
         let f = match content {
             Datagram::Fragment(f) => f,
-            // An acknowledgement that got lost is asked for again.
             Datagram::Acks(acks) => {
-                if let Ok(route) = result {
-                    self.sessions.acks_sent(now, &peer, acks, route);
+                match result {
+                    Ok(route) => self.sessions.acks_sent(now, &peer, &acks, route),
+                    Err(TransportError::Busy(_)) => self.sessions.acks_not_sent(now, &peer, acks, pause),
+                    Err(_) => {} // an acknowledgement that got lost is asked for again
                 }
                 return None;
             }
-            Datagram::Presence(_) => return None,
+            Datagram::Presence(_) => {
+                if let Err(TransportError::Busy(_)) = result {
+                    self.sessions.presence_not_sent(now, &peer, pause);
+                }
+                return None;
+            }
         };
         match result {
             Ok(route) => {
@@ -399,16 +404,31 @@ impl Driver {
                 Some(Event::Routed { message: f.message, index: f.index, count: f.count, route })
             }
             Err(e) => {
-                let pause = if e == TransportError::Busy { BUSY_PAUSE } else { LATER_PAUSE };
                 self.sessions.not_sent(now, &peer, &f.message, f.index, pause);
                 let reason = e.to_string();
-                if e == TransportError::Busy || self.reasons.get(&f.message) == Some(&reason) {
+                let busy = matches!(e, TransportError::Busy(_));
+                if busy || self.reasons.get(&f.message) == Some(&reason) {
                     return None;
                 }
                 self.reasons.insert(f.message, reason.clone());
                 Some(Event::Waiting(f.message, reason))
             }
         }
+    }
+
+    /// Sealing costs key agreements, and sending the drawing of a path: nothing of it is done for a road without room.
+    fn seal_and_send(
+        &self,
+        peer: &PeerKey,
+        address: &Address,
+        content: &Datagram,
+    ) -> Result<Route, TransportError> {
+        self.road.room(address)?;
+        let sealed = match content {
+            Datagram::Presence(_) => self.seal(peer, &Datagram::Presence(unix_ms())),
+            content => self.seal(peer, content),
+        };
+        self.road.send(address, &sealed.map_err(|e| TransportError::Unreachable(e.to_string()))?)
     }
 }
 

@@ -83,6 +83,18 @@ impl MixnetRoad {
     }
 }
 
+fn unreachable(why: &str) -> TransportError {
+    TransportError::Unreachable(why.into())
+}
+
+fn refusal(e: SendError) -> TransportError {
+    match e {
+        SendError::Busy(again) => TransportError::Busy(again),
+        SendError::Path(_) | SendError::Stale => TransportError::Later(e.to_string()),
+        SendError::Packet(_) => unreachable(&e.to_string()),
+    }
+}
+
 impl Transport for MixnetRoad {
     fn name(&self) -> &'static str {
         ROAD
@@ -101,16 +113,19 @@ impl Transport for MixnetRoad {
         Duration::from_millis(400) + mean * 20 + slots * 2
     }
 
+    fn room(&self, to: &Address) -> Result<(), TransportError> {
+        let client = MixAddress::from_address(to).and_then(|(to, _)| self.client(&to.network));
+        // Without a client there is another reason not to send, which sending tells.
+        client.map_or(Ok(()), |c| c.room()).map_err(refusal)
+    }
+
     fn send(&self, to: &Address, datagram: &[u8]) -> Result<Route, TransportError> {
-        let unreachable = |why: &str| TransportError::Unreachable(why.into());
         let (to, level) = MixAddress::from_address(to).ok_or_else(|| unreachable("not a mixnet address"))?;
         let client =
             self.client(&to.network).ok_or_else(|| unreachable("this node is not in that network"))?;
         match client.send(level, &to.home, &to.mailbox, datagram) {
             Ok(hops) => Ok(Route { hops: hops.iter().map(|h| (h.relay, h.delay)).collect() }),
-            Err(SendError::Busy(_)) => Err(TransportError::Busy),
-            Err(e @ (SendError::Path(_) | SendError::Stale)) => Err(TransportError::Later(e.to_string())),
-            Err(e) => Err(unreachable(&e.to_string())),
+            Err(e) => Err(refusal(e)),
         }
     }
 

@@ -45,10 +45,17 @@ const HEARD_EVERY: Duration = Duration::from_secs(5);
 /// Strangers whose first words are being put together.
 const MAX_STRANGERS: usize = 64;
 
+/// Acknowledgements that wait to be sent to one peer; the oldest make room, and are asked for again.
+const MAX_ACKS: usize = 256;
+/// The most acknowledgements in one datagram: partial ones are up to 150 bytes, and ten fit into any.
+const ACK_BATCH: usize = 10;
+
 /// What the driver is to do or to tell.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// Seal and send; then call [`Sessions::sent`] or [`Sessions::not_sent`] if it is a fragment.
+    /// Seal and send; then call [`Sessions::sent`] or [`Sessions::not_sent`] if it is a fragment, [`Sessions::acks_sent`]
+    /// or [`Sessions::acks_not_sent`] if it is acknowledgements, [`Sessions::presence_not_sent`] if it should be tried
+    /// again. The time in [`Datagram::Presence`] is for the driver to fill in.
     Send {
         /// To whom.
         peer: PeerKey,
@@ -92,6 +99,10 @@ struct Peer {
     their_start: u32,
     acks: VecDeque<Ack>,
     acks_due: Option<Instant>,
+    /// It is to be told that this node is here.
+    announce: bool,
+    /// When it was last given something to send, as a count: whoever waited longest is next.
+    turn: u64,
     last_heard: Option<Instant>,
     last_told: Option<Instant>,
     /// Time-outs in a row without a word from the peer.
@@ -127,6 +138,8 @@ pub struct Sessions {
     patience: Duration,
     stranger_kinds: Vec<u16>,
     counter: u64,
+    /// Counts what was given out to be sent.
+    turns: u64,
     resent: u64,
     /// The last attempt at putting a message together: the start in the upper half, a count in the lower.
     attempt: u64,
@@ -148,6 +161,7 @@ impl Sessions {
             patience,
             stranger_kinds,
             counter: 0,
+            turns: 0,
             resent: 0,
             attempt: u64::from(start) << 32,
             run: start,
@@ -177,13 +191,11 @@ impl Sessions {
         self.by_message.retain(|_, slot| slot.peer != *peer);
     }
 
-    /// The peers that are ours, with their addresses; only those heard since then, if a time is given.
-    pub fn known(&self, heard_since: Option<Instant>) -> Vec<(PeerKey, Address)> {
-        self.peers
-            .iter()
-            .filter(|(_, p)| p.known && heard_since.is_none_or(|t| p.last_heard >= Some(t)))
-            .filter_map(|(key, p)| Some((*key, p.address.clone()?)))
-            .collect()
+    /// Tells peers that are ours that this node is here: all of them, or those heard since then.
+    pub fn announce(&mut self, heard_since: Option<Instant>) {
+        for peer in self.peers.values_mut().filter(|p| p.known) {
+            peer.announce |= heard_since.is_none_or(|t| peer.last_heard >= Some(t));
+        }
     }
 
     /// A message waits in the outbox. The caller tells of all that it holds before the next [`Sessions::poll`]: a
@@ -326,25 +338,49 @@ impl Sessions {
         }
     }
 
-    /// What to do now. Call until it gives none.
+    /// Acknowledgements did not go out; try the peer again after `pause`.
+    pub fn acks_not_sent(&mut self, now: Instant, peer: &PeerKey, acks: Vec<Ack>, pause: Duration) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        state.paused_until = Some(now + pause);
+        for ack in acks.into_iter().rev() {
+            // What was said of the same message meanwhile is newer.
+            if state.acks.iter().all(|a| a.message != ack.message) {
+                state.acks.push_front(ack);
+            }
+        }
+        state.bound_acks();
+        state.acks_due = Some(now + pause);
+    }
+
+    /// The peer was not told that this node is here; try it again after `pause`.
+    pub fn presence_not_sent(&mut self, now: Instant, peer: &PeerKey, pause: Duration) {
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.paused_until = Some(now + pause);
+            state.announce = true;
+        }
+    }
+
+    /// What to do now. Call until it gives none. Of peers that all have something to send, the one that waited longest
+    /// is next: where a road has room for a few datagrams only, each peer gets its share.
     pub fn poll(&mut self, now: Instant) -> Option<Output> {
         if let Some(output) = self.outputs.pop_front() {
             return Some(output);
         }
-        for (key, peer) in &mut self.peers {
+        for peer in self.peers.values_mut() {
             peer.expire_incoming(now);
-            let Some(address) = peer.address.clone() else { continue };
-            if let Some(acks) = peer.due_acks(now) {
-                return Some(Output::Send { peer: *key, address, content: Datagram::Acks(acks) });
+            if peer.address.is_some() {
+                peer.time_out(now, self.patience, &mut self.outputs);
+                peer.settle_acks(now, self.patience, &mut self.outputs);
             }
-            peer.time_out(now, self.patience, &mut self.outputs);
-            peer.settle_acks(now, self.patience, &mut self.outputs);
-            if peer.paused_until.is_some_and(|t| t > now) {
-                continue;
-            }
-            if let Some(fragment) = peer.next_fragment(self.run) {
-                return Some(Output::Send { peer: *key, address, content: Datagram::Fragment(fragment) });
-            }
+        }
+        let ready = self.peers.iter_mut().filter(|(_, p)| p.is_ready(now)).min_by_key(|(_, p)| p.turn);
+        if let Some((key, peer)) = ready
+            && let Some(address) = peer.address.clone()
+            && let Some(content) = peer.next(now, self.run)
+        {
+            self.turns += 1;
+            peer.turn = self.turns;
+            return Some(Output::Send { peer: *key, address, content });
         }
         self.peers.retain(|_, p| p.known || !p.is_empty());
         self.outputs.pop_front()
@@ -368,6 +404,8 @@ impl Peer {
             their_start: 0,
             acks: VecDeque::new(),
             acks_due: None,
+            announce: false,
+            turn: 0,
             last_heard: None,
             last_told: None,
             silence: 0,
@@ -476,15 +514,20 @@ impl Peer {
     fn acknowledge(&mut self, ack: Ack, due: Instant) {
         self.acks.retain(|a| a.message != ack.message);
         self.acks.push_back(ack);
+        self.bound_acks();
         self.acks_due = Some(self.acks_due.map_or(due, |d| d.min(due)));
+    }
+
+    fn bound_acks(&mut self) {
+        let over = self.acks.len().saturating_sub(MAX_ACKS);
+        self.acks.drain(..over);
     }
 
     fn due_acks(&mut self, now: Instant) -> Option<Vec<Ack>> {
         if self.acks_due.is_none_or(|d| d > now) {
             return None;
         }
-        // Partial acknowledgements are up to 150 bytes: ten of them fit into any datagram.
-        let batch: Vec<Ack> = self.acks.drain(..self.acks.len().min(10)).collect();
+        let batch: Vec<Ack> = self.acks.drain(..self.acks.len().min(ACK_BATCH)).collect();
         self.acks_due = if self.acks.is_empty() { None } else { Some(now) };
         (!batch.is_empty()).then_some(batch)
     }
@@ -532,9 +575,31 @@ impl Peer {
         if self.silence >= 3 { 1 } else { self.pace.window() }
     }
 
-    fn next_fragment(&mut self, run: u32) -> Option<Fragment> {
+    /// Has it something to send now?
+    fn is_ready(&self, now: Instant) -> bool {
+        let waits = self.acks_due.is_some_and(|d| d <= now) || self.announce || self.has_fragment();
+        self.address.is_some() && waits && self.paused_until.is_none_or(|t| t <= now)
+    }
+
+    /// Acknowledgements first: the other side sends again what it has none for.
+    fn next(&mut self, now: Instant, run: u32) -> Option<Datagram> {
+        if let Some(acks) = self.due_acks(now) {
+            return Some(Datagram::Acks(acks));
+        }
+        if std::mem::take(&mut self.announce) {
+            return Some(Datagram::Presence(0));
+        }
+        self.next_fragment(run).map(Datagram::Fragment)
+    }
+
+    /// A full window waits for a time-out or an acknowledgement, not for the clock.
+    fn has_fragment(&self) -> bool {
         let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
-        if in_flight >= self.window() {
+        in_flight < self.window() && self.active.iter().any(Outgoing::has_unsent)
+    }
+
+    fn next_fragment(&mut self, run: u32) -> Option<Fragment> {
+        if !self.has_fragment() {
             return None;
         }
         let message = self.active.iter_mut().find(|m| m.has_unsent())?;
@@ -546,13 +611,11 @@ impl Peer {
         self.address.as_ref()?;
         let limit = self.retry_after(patience);
         let paused = self.paused_until.filter(|t| *t > now);
-        let unsent = self.active.iter().any(Outgoing::has_unsent).then(|| paused.unwrap_or(now));
-        // A full window waits for a time-out or an acknowledgement, not for the clock.
-        let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
-        let unsent = unsent.filter(|_| in_flight < self.window());
+        let waits = (self.announce || self.has_fragment()).then(|| paused.unwrap_or(now));
+        let acks = self.acks_due.map(|due| paused.map_or(due, |p| p.max(due)));
         let timeout =
             self.active.iter().filter_map(|m| m.due(limit, self.lanes.after(m.lane, m.sequence))).min();
-        [unsent, timeout, self.acks_due].into_iter().flatten().min()
+        [waits, timeout, acks].into_iter().flatten().min()
     }
 }
 

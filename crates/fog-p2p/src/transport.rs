@@ -20,9 +20,9 @@ pub enum TransportError {
     /// Not now; the text says why. It is tried again.
     #[error("{0}")]
     Later(String),
-    /// The queue is full for a moment.
-    #[error("the road is busy")]
-    Busy,
+    /// As much waits for this road as may: there is room again after about this time.
+    #[error("the road is busy for another {0:?}")]
+    Busy(Duration),
 }
 
 /// The way that one datagram took, for feedback and for people.
@@ -42,6 +42,14 @@ pub trait Transport: Send + Sync + 'static {
 
     /// How long a datagram and its acknowledgement may take before it counts as lost.
     fn patience(&self) -> Duration;
+
+    /// Whether a datagram to `to` would be taken now: asked before it is sealed. [`Transport::send`] may still refuse it.
+    ///
+    /// # Errors
+    /// [`TransportError::Busy`].
+    fn room(&self, _to: &Address) -> Result<(), TransportError> {
+        Ok(())
+    }
 
     /// Sends one datagram. It may get lost.
     ///

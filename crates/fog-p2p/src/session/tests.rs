@@ -331,3 +331,77 @@ fn lost_acknowledgements_speak_against_their_route() {
     now += PATIENCE * ACK_ARRIVED;
     assert_eq!(drain(&mut side, now, 6), [(3, true), (4, true), (5, true)]);
 }
+
+/// A road with room for one datagram in 300 ms, as under cover traffic.
+#[test]
+fn peers_share_a_road_that_has_little_room() {
+    const GAP: Duration = Duration::from_millis(300);
+    let mut side = sessions();
+    let peers: Vec<PeerKey> = (1..=3).map(|n| [n; 32]).collect();
+    for (n, peer) in (1..).zip(&peers) {
+        side.set_peer(*peer, Some(address()));
+        side.enqueue(waiting(n, *peer, 7));
+        side.load(&[n; 16], Some(vec![n; 100_000]));
+    }
+    side.announce(None);
+    // Something of the first peer is to be acknowledged, too.
+    let place = Place::default();
+    let whole = Fragment { message: [99; 16], kind: 7, place, index: 0, count: 1, total: 1, data: vec![1] };
+    let mut now = Instant::now();
+    side.receive(now, peers[0], Datagram::Fragment(whole));
+    side.confirm(now, &peers[0], &[99; 16]);
+    let (mut free_from, mut polls) = (now, 0);
+    let mut sent: HashMap<PeerKey, Vec<Datagram>> = HashMap::new();
+    for _ in 0..3000 {
+        while let Some(output) = side.poll(now) {
+            let Output::Send { peer, content, .. } = output else { continue };
+            polls += 1;
+            let free = now >= free_from;
+            if free {
+                free_from = now + GAP;
+                sent.entry(peer).or_default().push(content.clone());
+            }
+            match content {
+                Datagram::Fragment(f) if free => side.sent(now, &peer, &f.message, f.index, Route::default()),
+                Datagram::Fragment(f) => side.not_sent(now, &peer, &f.message, f.index, GAP),
+                Datagram::Acks(acks) if free => side.acks_sent(now, &peer, &acks, Route::default()),
+                Datagram::Acks(acks) => side.acks_not_sent(now, &peer, acks, GAP),
+                Datagram::Presence(_) if free => {}
+                Datagram::Presence(_) => side.presence_not_sent(now, &peer, GAP),
+            }
+        }
+        now += Duration::from_millis(10);
+        side.receive(now, peers[0], Datagram::Presence(0)); // they are there
+        side.receive(now, peers[1], Datagram::Presence(0));
+        side.receive(now, peers[2], Datagram::Presence(0));
+    }
+    let all: usize = sent.values().map(Vec::len).sum();
+    assert!((95..=101).contains(&all), "{all} datagrams in 30 s");
+    assert!(polls <= all + 3 * 101, "{polls} times something was to be sent");
+    for peer in &peers {
+        assert!(sent[peer].len() >= all / 4, "{} of {all}", sent[peer].len());
+        let presence = sent[peer].iter().filter(|d| matches!(d, Datagram::Presence(_))).count();
+        assert_eq!(presence, 1);
+    }
+    assert!(matches!(&sent[&peers[0]][..2], [Datagram::Acks(_), _] | [_, Datagram::Acks(_)]));
+}
+
+#[test]
+fn acknowledgements_that_wait_are_bounded_and_the_newest_counts() {
+    let mut side = sessions();
+    side.set_peer(KEYS[0], Some(address()));
+    let now = Instant::now();
+    for n in 0..1000u16 {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&n.to_be_bytes());
+        side.confirm(now, &KEYS[0], &id);
+    }
+    assert_eq!(side.peers[&KEYS[0]].acks.len(), MAX_ACKS);
+    let ack = |attempt| Ack { message: [255; 16], complete: false, attempt, have: vec![1] };
+    side.peers.get_mut(&KEYS[0]).expect("known").acknowledge(ack(2), now);
+    side.acks_not_sent(now, &KEYS[0], vec![ack(1)], PATIENCE);
+    let state = &side.peers[&KEYS[0]];
+    assert_eq!(state.acks.len(), MAX_ACKS);
+    let about: Vec<_> = state.acks.iter().filter(|a| a.message == [255; 16]).collect();
+    assert_eq!(about, [&ack(2)]);
+}
