@@ -150,6 +150,8 @@ pub(crate) enum MixnetCommand {
         #[command(flatten)]
         new: NewArgs,
     },
+    /// Compute delays, cover traffic and the number of relays from a load and a latency.
+    Tune(TuneArgs),
     /// Run all its authorities and relays, each as a process of its own, until Ctrl-C.
     Up(UpArgs),
 }
@@ -181,6 +183,31 @@ pub(crate) struct NewArgs {
     /// The folder to write to. It must not exist, or be empty.
     #[arg(long)]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TuneArgs {
+    /// How many people use the network.
+    #[arg(long)]
+    pub(crate) users: u32,
+    /// The share of them that is online at once.
+    #[arg(long, value_name = "PERCENT", default_value_t = 20.0, value_parser = percent)]
+    pub(crate) online: f64,
+    /// How long a message may take in 95 of 100 cases.
+    #[arg(long, value_name = "MS", default_value_t = 500.0)]
+    pub(crate) latency_ms: f64,
+    /// Relays on the way.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
+    pub(crate) hops: u8,
+    /// Everybody's cover profile: off, mobile, standard or strong.
+    #[arg(long, default_value = "standard")]
+    pub(crate) cover: String,
+    /// Real packets that one person who is online sends, in the mean.
+    #[arg(long, value_name = "PACKETS", default_value_t = 0.1)]
+    pub(crate) packets_a_second: f64,
+    /// Packets a second that one relay can carry (`fog bench mixnode` tells).
+    #[arg(long, value_name = "PACKETS", default_value_t = 25_000)]
+    pub(crate) capacity: u32,
 }
 
 #[derive(clap::Args)]
@@ -470,6 +497,8 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchName {
     /// Message round trips, memory, cold start, job overhead.
     Skeleton,
+    /// A whole mixnet in processes: latency over three and five relays, the relays' delays, a client's cost.
+    Mixnet,
     /// One mixnode between sockets: packets a second, loss, lateness, memory.
     Mixnode,
     /// Building and unwrapping packets, against the sphinx-packet crate.

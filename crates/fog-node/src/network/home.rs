@@ -149,15 +149,16 @@ impl Network {
 
     /// Gives what was before.
     fn set_homes(&self, network: &Key, home: Key, old: OldHomes) -> Option<(Key, OldHomes)> {
+        let homes = all(home, &old);
         let before = {
             let mut members = self.members.write();
             let member = members.get_mut(network)?;
-            let before = (member.home, std::mem::replace(&mut member.old_homes, old.clone()));
+            let before = (member.home, std::mem::replace(&mut member.old_homes, old));
             member.home = home;
             before
         };
         if let Some(client) = self.road.client(network) {
-            client.set_homes(all(home, &old));
+            client.set_homes(homes);
         }
         Some(before)
     }
