@@ -21,6 +21,7 @@ use crate::datagram::{Ack, Datagram, FRAGMENT_HEADER, Fragment, UNORDERED};
 use crate::outbox::Waiting;
 use crate::transport::{Address, Route};
 use crate::{MessageId, PeerKey, envelope};
+pub use incoming::Reply;
 use incoming::{Incoming, Recent};
 use lanes::{Lanes, Rank};
 use order::Order;
@@ -64,6 +65,18 @@ pub enum Output {
         /// What.
         content: Datagram,
     },
+    /// Seal acknowledgements of whole messages and send them by the reply block; then count on it, or call
+    /// [`Sessions::answer_not_sent`].
+    Answer {
+        /// To whom.
+        peer: PeerKey,
+        /// Where they live, if that is known.
+        address: Option<Address>,
+        /// By which block.
+        reply: Reply,
+        /// What.
+        acks: Vec<Ack>,
+    },
     /// A whole message is here, and it is its turn. Call [`Sessions::confirm`] once it took effect, or
     /// [`Sessions::reject`]; until then nothing more comes from its lane.
     Deliver {
@@ -97,7 +110,7 @@ struct Peer {
     order: Order,
     /// The peer's start, as its acknowledgements tell.
     their_start: u32,
-    acks: VecDeque<Ack>,
+    acks: VecDeque<Due>,
     acks_due: Option<Instant>,
     /// It is to be told that this node is here.
     announce: bool,
@@ -111,6 +124,12 @@ struct Peer {
     pace: Pace,
     open_losses: VecDeque<(Instant, Route)>,
     open_acks: VecDeque<OpenAck>,
+}
+
+/// An acknowledgement that is to be sent: by the block, if there is one.
+struct Due {
+    ack: Ack,
+    reply: Option<Reply>,
 }
 
 /// Acknowledgements are not acknowledged. But if a message comes again, its acknowledgement was lost: that is how a
@@ -191,10 +210,11 @@ impl Sessions {
         self.by_message.retain(|_, slot| slot.peer != *peer);
     }
 
-    /// Tells peers that are ours that this node is here: all of them, or those heard since then.
-    pub fn announce(&mut self, heard_since: Option<Instant>) {
+    /// Tells peers that are ours that this node is here: all of them, or those that were heard within this time.
+    pub fn announce(&mut self, now: Instant, heard_within: Option<Duration>) {
         for peer in self.peers.values_mut().filter(|p| p.known) {
-            peer.announce |= heard_since.is_none_or(|t| peer.last_heard >= Some(t));
+            let heard = |limit| peer.last_heard.is_some_and(|t| now.saturating_duration_since(t) <= limit);
+            peer.announce |= heard_within.is_none_or(heard);
         }
     }
 
@@ -248,7 +268,7 @@ impl Sessions {
         let known = self.peers.get(&peer).is_some_and(|p| p.known);
         if !known {
             // A stranger may only send short introductions, and only so many of them at once.
-            let allowed = matches!(&content, Datagram::Fragment(f)
+            let allowed = matches!(&content, Datagram::Fragment(f) | Datagram::Answerable(f, _)
                 if self.stranger_kinds.contains(&f.kind) && f.count <= incoming::STRANGER_FRAGMENTS);
             let strangers = self.peers.values().filter(|p| !p.known && !p.incoming.is_empty()).count();
             if !allowed || (strangers >= MAX_STRANGERS && !self.peers.contains_key(&peer)) {
@@ -266,7 +286,8 @@ impl Sessions {
                     self.acknowledged(now, peer, &ack);
                 }
             }
-            Datagram::Fragment(fragment) => self.fragment(now, peer, fragment),
+            Datagram::Fragment(fragment) => self.fragment(now, peer, fragment, None),
+            Datagram::Answerable(fragment, block) => self.fragment(now, peer, fragment, Some(block)),
         }
     }
 
@@ -341,15 +362,23 @@ impl Sessions {
     /// Acknowledgements did not go out; try the peer again after `pause`.
     pub fn acks_not_sent(&mut self, now: Instant, peer: &PeerKey, acks: Vec<Ack>, pause: Duration) {
         let Some(state) = self.peers.get_mut(peer) else { return };
-        state.paused_until = Some(now + pause);
-        for ack in acks.into_iter().rev() {
-            // What was said of the same message meanwhile is newer.
-            if state.acks.iter().all(|a| a.message != ack.message) {
-                state.acks.push_front(ack);
-            }
-        }
-        state.bound_acks();
-        state.acks_due = Some(now + pause);
+        state.put_back(now, acks.into_iter().map(|ack| Due { ack, reply: None }).collect(), pause);
+    }
+
+    /// Acknowledgements did not go out by this reply block. With a pause they are to be tried again by it; without one,
+    /// they go out the ordinary way.
+    pub fn answer_not_sent(
+        &mut self,
+        now: Instant,
+        peer: &PeerKey,
+        acks: Vec<Ack>,
+        reply: Reply,
+        pause: Option<Duration>,
+    ) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let mut reply = Some(reply).filter(|_| pause.is_some());
+        let due = acks.into_iter().map(|ack| Due { ack, reply: reply.take() }).collect();
+        state.put_back(now, due, pause.unwrap_or_default());
     }
 
     /// The peer was not told that this node is here; try it again after `pause`.
@@ -374,13 +403,17 @@ impl Sessions {
             }
         }
         let ready = self.peers.iter_mut().filter(|(_, p)| p.is_ready(now)).min_by_key(|(_, p)| p.turn);
-        if let Some((key, peer)) = ready
-            && let Some(address) = peer.address.clone()
-            && let Some(content) = peer.next(now, self.run)
-        {
+        if let Some((key, peer)) = ready {
             self.turns += 1;
             peer.turn = self.turns;
-            return Some(Output::Send { peer: *key, address, content });
+            if let Some((reply, acks)) = peer.due_answer(now) {
+                return Some(Output::Answer { peer: *key, address: peer.address.clone(), reply, acks });
+            }
+            if let Some(address) = peer.address.clone()
+                && let Some(content) = peer.next(now, self.run)
+            {
+                return Some(Output::Send { peer: *key, address, content });
+            }
         }
         self.peers.retain(|_, p| p.known || !p.is_empty());
         self.outputs.pop_front()
@@ -511,11 +544,23 @@ impl Peer {
         }
     }
 
-    fn acknowledge(&mut self, ack: Ack, due: Instant) {
-        self.acks.retain(|a| a.message != ack.message);
-        self.acks.push_back(ack);
+    fn acknowledge(&mut self, ack: Ack, reply: Option<Reply>, due: Instant) {
+        self.acks.retain(|a| a.ack.message != ack.message);
+        self.acks.push_back(Due { ack, reply });
         self.bound_acks();
         self.acks_due = Some(self.acks_due.map_or(due, |d| d.min(due)));
+    }
+
+    fn put_back(&mut self, now: Instant, acks: Vec<Due>, pause: Duration) {
+        self.paused_until = Some(now + pause);
+        for due in acks.into_iter().rev() {
+            // What was said of the same message meanwhile is newer.
+            if self.acks.iter().all(|a| a.ack.message != due.ack.message) {
+                self.acks.push_front(due);
+            }
+        }
+        self.bound_acks();
+        self.acks_due = Some(now + pause);
     }
 
     fn bound_acks(&mut self) {
@@ -527,9 +572,41 @@ impl Peer {
         if self.acks_due.is_none_or(|d| d > now) {
             return None;
         }
-        let batch: Vec<Ack> = self.acks.drain(..self.acks.len().min(ACK_BATCH)).collect();
+        let batch = self.acks.drain(..self.acks.len().min(ACK_BATCH)).map(|d| d.ack).collect();
+        self.some_acks_taken(now);
+        Some(batch).filter(|b: &Vec<Ack>| !b.is_empty())
+    }
+
+    /// Acknowledgements that are due and go out by a block: those of whole messages. One block carries as many as fit;
+    /// the blocks of the others are forgotten.
+    fn due_answer(&mut self, now: Instant) -> Option<(Reply, Vec<Ack>)> {
+        if self.acks_due.is_none_or(|d| d > now) || !self.known {
+            return None;
+        }
+        let fresh = |d: &Due| d.reply.as_ref().is_some_and(|r| r.is_fresh(now));
+        let Due { ack, reply } = self.acks.iter().position(fresh).and_then(|at| self.acks.remove(at))?;
+        let mut batch = vec![ack];
+        let mut rest = VecDeque::new();
+        for due in std::mem::take(&mut self.acks) {
+            if due.ack.complete && batch.len() < ACK_BATCH {
+                batch.push(due.ack);
+            } else {
+                rest.push_back(due);
+            }
+        }
+        self.acks = rest;
+        self.some_acks_taken(now);
+        Some((reply?, batch))
+    }
+
+    fn some_acks_taken(&mut self, now: Instant) {
         self.acks_due = if self.acks.is_empty() { None } else { Some(now) };
-        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// When acknowledgements are due: to somebody who lives nowhere known, only by a block.
+    fn answers_due(&self, now: Instant) -> Option<Instant> {
+        let fresh = |d: &Due| d.reply.as_ref().is_some_and(|r| r.is_fresh(now));
+        self.acks_due.filter(|_| self.address.is_some() || (self.known && self.acks.iter().any(fresh)))
     }
 
     /// A silent peer's patience grows by half with each time-out in a row.
@@ -577,8 +654,9 @@ impl Peer {
 
     /// Has it something to send now?
     fn is_ready(&self, now: Instant) -> bool {
-        let waits = self.acks_due.is_some_and(|d| d <= now) || self.announce || self.has_fragment();
-        self.address.is_some() && waits && self.paused_until.is_none_or(|t| t <= now)
+        let answers = self.answers_due(now).is_some_and(|d| d <= now);
+        let sends = self.address.is_some() && (self.announce || self.has_fragment());
+        (answers || sends) && self.paused_until.is_none_or(|t| t <= now)
     }
 
     /// Acknowledgements first: the other side sends again what it has none for.
@@ -608,11 +686,13 @@ impl Peer {
     }
 
     fn next_due(&self, now: Instant, patience: Duration) -> Option<Instant> {
-        self.address.as_ref()?;
         let limit = self.retry_after(patience);
         let paused = self.paused_until.filter(|t| *t > now);
+        let acks = self.answers_due(now).map(|due| paused.map_or(due, |p| p.max(due)));
+        if self.address.is_none() {
+            return acks;
+        }
         let waits = (self.announce || self.has_fragment()).then(|| paused.unwrap_or(now));
-        let acks = self.acks_due.map(|due| paused.map_or(due, |p| p.max(due)));
         let timeout =
             self.active.iter().filter_map(|m| m.due(limit, self.lanes.after(m.lane, m.sequence))).min();
         [waits, timeout, acks].into_iter().flatten().min()

@@ -32,6 +32,15 @@ pub struct Route {
     pub hops: Vec<([u8; 32], Duration)>,
 }
 
+/// A datagram that came over a road.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// The sealed datagram.
+    pub sealed: Vec<u8>,
+    /// It came by one of this node's reply blocks.
+    pub by_block: bool,
+}
+
 /// A road that carries sealed datagrams of one length, unreliably.
 pub trait Transport: Send + Sync + 'static {
     /// The road's name, as in [`Address::road`].
@@ -56,6 +65,21 @@ pub trait Transport: Send + Sync + 'static {
     /// # Errors
     /// [`TransportError`].
     fn send(&self, to: &Address, datagram: &[u8]) -> Result<Route, TransportError>;
+
+    /// A block of at most `room` bytes by which `to` can answer once ([`Transport::answer`]) without knowing where this
+    /// node lives, over the level of that address. None if the road has no such thing, or not now.
+    fn reply_block(&self, _to: &Address, _room: usize) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Sends one datagram by somebody else's block, which is used up. `to` is where they live, if that is known: then the
+    /// datagram goes out at that address's level at least, as the block's maker tells it. Blocks are strangers' bytes.
+    ///
+    /// # Errors
+    /// [`TransportError`]; unless it is busy, the block is of no use.
+    fn answer(&self, _to: Option<&Address>, _block: &[u8], _datagram: &[u8]) -> Result<(), TransportError> {
+        Err(TransportError::Unreachable("this road has no reply blocks".into()))
+    }
 
     /// Tells what became of a datagram that took this route to `to`.
     fn feedback(&self, to: &Address, route: &Route, arrived: bool);
