@@ -3,12 +3,14 @@
 //! * [`address`]: `.fog` names.
 //! * [`blinding`]: a service's key of the day.
 //! * [`descriptor`]: where a service can be reached.
+//! * [`session`]: end-to-end encryption.
 //!
 //! Time and chance are parameters.
 
 pub mod address;
 pub mod blinding;
 pub mod descriptor;
+pub mod session;
 
 /// 32 bytes that are an id or a public key.
 pub type Key = [u8; 32];
