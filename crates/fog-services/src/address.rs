@@ -56,10 +56,10 @@ impl Address {
     /// [`AddressError::Key`].
     pub fn from_key(identity: Key) -> Result<Self, AddressError> {
         let point = CompressedEdwardsY(identity).decompress().ok_or(AddressError::Key)?;
-        // One encoding of each point (RFC 8032, 5.1.3), else a service would have two names. Blinding a key with a
-        // part of small order would give keys that depend on how the factor is written.
-        let canonical = point.compress().0 == identity;
-        if !canonical || point.is_small_order() || !point.is_torsion_free() {
+        // Blinding a key with a part of small order would give keys that depend on how the factor is written. This also
+        // refuses every second way to write a point (RFC 8032, 5.1.3): none of those points is of prime order. So a
+        // service has one name.
+        if point.is_small_order() || !point.is_torsion_free() {
             return Err(AddressError::Key);
         }
         Ok(Self(identity))
@@ -236,9 +236,11 @@ mod tests {
             assert_eq!(Address::from_key(mixed.compress().0).is_ok(), identity);
             assert_eq!(written(&mixed.compress().0, VERSION).parse::<Address>().is_ok(), identity);
         }
-        // y = 1 + p is a second way to write the neutral element.
-        let mut twice = [0xff; 32];
-        (twice[0], twice[31]) = (0xee, 0x7f);
-        assert_eq!(Address::from_key(twice), Err(AddressError::Key));
+        // y = n + p is a second way to write the point with y = n.
+        for (n, sign) in (0..19).flat_map(|n| [(n, 0), (n, 0x80)]) {
+            let mut twice = [0xff; 32];
+            (twice[0], twice[31]) = (0xed + n, 0x7f | sign);
+            assert_eq!(Address::from_key(twice), Err(AddressError::Key));
+        }
     }
 }

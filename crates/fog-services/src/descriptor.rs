@@ -350,14 +350,15 @@ mod tests {
 
         /// What the owner of a name seals may be anything: it is decoded to what it was made of, or refused.
         #[test]
-        fn any_content_is_decoded_or_refused(mut content in proptest::collection::vec(any::<u8>(), 0..=CONTENT_LEN), count in 0u8..5) {
+        fn any_content_is_decoded_or_refused(mut content in proptest::collection::vec(any::<u8>(), 0..=CONTENT_LEN), count in 0u8..5, padded in any::<bool>()) {
             if let Some(c) = content.get_mut(8) {
                 *c = count;
             }
             if let Some(padding) = content.get_mut(9 + usize::from(count) * POINT_LEN..) {
-                padding.fill(0);
+                padding.fill(u8::from(!padded));
             }
-            let whole = content.len() >= 9 + usize::from(count) * POINT_LEN && (1..=3).contains(&count);
+            let padded = padded || content.len() <= 9 + usize::from(count) * POINT_LEN;
+            let whole = padded && content.len() >= 9 + usize::from(count) * POINT_LEN && (1..=3).contains(&count);
             let decoded = Descriptor::decode(&content);
             prop_assert_eq!(decoded.is_some(), whole);
             if let Some(d) = decoded {
@@ -390,6 +391,14 @@ mod tests {
         let mixed = SealedDescriptor::from_bytes(&mixed).expect("well-formed");
         assert_eq!(mixed.check(NOW), Ok(()));
         assert_eq!(mixed.open(&address(1), NOW), Err(DescriptorError::OtherService));
+        // Whoever has only what a relay has, has not the sealing key.
+        let (header, rest) = a.as_bytes().split_at(HEADER_LEN);
+        let opens = |key: &Key| {
+            let sealed_part = Payload { msg: &rest[..CONTENT_LEN + TAG_LEN], aad: header };
+            cipher(key, header).decrypt(&Nonce::default(), sealed_part).is_ok()
+        };
+        assert!(opens(address(1).key()));
+        assert!(!opens(&a.blinded()) && !opens(&[0; 32]) && !opens(address(2).key()));
         assert_ne!(
             a.as_bytes()[HEADER_LEN..],
             sealed(1).as_bytes()[HEADER_LEN..],
@@ -417,6 +426,16 @@ mod tests {
         let other = descriptor(1).seal(&identity(2), DAY, 9, &mut rand::rng()).expect("seals");
         let tomorrow = descriptor(1).seal(&identity(1), DAY + 1, 9, &mut rand::rng()).expect("seals");
         assert!(sealed(2).supersedes(&sealed(1)));
+        // Today's key can sign what it likes, also with another day in it.
+        let mut moved = sealed(9).as_bytes().to_vec();
+        moved[33..41].copy_from_slice(&(DAY + 1).to_be_bytes());
+        let signature =
+            BlindedSigner::new(&identity(1), DAY).expect("blinds").sign(&signed(&moved[..SIGNED_LEN]));
+        moved[SIGNED_LEN..].copy_from_slice(&signature);
+        let moved = SealedDescriptor::from_bytes(&moved).expect("well-formed");
+        assert_eq!(moved.check(NOW), Ok(()));
+        assert!(!moved.supersedes(&sealed(2)));
+        assert_eq!(moved.open(&address(1), NOW), Err(DescriptorError::OtherService));
         for refused in [&sealed(1), &sealed(2), &other, &tomorrow] {
             assert!(!refused.supersedes(&sealed(2)));
         }

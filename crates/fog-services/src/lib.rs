@@ -4,6 +4,7 @@
 //! * [`blinding`]: a service's key of the day.
 //! * [`descriptor`]: where a service can be reached.
 //! * [`session`]: end-to-end encryption.
+//! * [`stream`]: reliable byte streams.
 //!
 //! Time and chance are parameters.
 
@@ -11,6 +12,7 @@ pub mod address;
 pub mod blinding;
 pub mod descriptor;
 pub mod session;
+pub mod stream;
 
 /// 32 bytes that are an id or a public key.
 pub type Key = [u8; 32];
