@@ -15,23 +15,35 @@
 //! * [`packet`]: the network's packets: one size, one version, delays within bounds.
 //! * [`mix`]: a relay's state machine, without IO: replay filter, delay queue, mailboxes.
 //! * [`link`]: encrypted and authenticated connections (Noise XK), on which versions are negotiated.
-//! * [`directory`]: relay descriptors and the signed consensus.
+//! * [`directory`]: what relays say of themselves, the authorities' votes, and the consensus that follows from them.
+//! * [`authority`]: one of those who vote; [`fetch`]: asking them.
+//! * [`lottery`]: which relays get a seat: tickets that prove themselves, and a weighted race.
+//! * [`guards`]: the few entry relays through which a client enters for months.
+//! * [`cover`]: when packets leave, and what leaves when there is nothing to send.
+//! * [`view`]: a consensus at a time, as clients use it.
 //! * [`path`]: drawing paths and delays, and learning which relays lose packets.
 //! * [`relay`] and [`client`]: the thin drivers with sockets and timers.
 //! * [`testnet`]: the keys and the consensus of a small network of one's own. It gives no anonymity.
 //!
 //! Time and chance are parameters of everything below the drivers.
 
+pub mod authority;
 pub mod client;
+pub mod cover;
 pub mod directory;
+pub mod fetch;
+pub mod guards;
 pub mod link;
+pub mod lottery;
 pub mod mix;
 mod outgoing;
 pub mod packet;
 pub mod path;
 pub mod relay;
+mod slots;
 pub mod sphinx;
 pub mod testnet;
+pub mod view;
 pub mod x25519;
 
 /// The protocol's name; the version follows it on the wire.

@@ -6,7 +6,9 @@
 //! refusal, message 3 the initiator's [`Role`]. All three are bound into the session's keys, so that nobody in
 //! between can lower the version.
 
-use crate::{Key, PROTOCOL, VERSIONS, packet::PACKET_LEN};
+use crate::packet::{Mail, PACKET_LEN, PAYLOAD_LEN};
+use crate::sphinx::IDENTIFIER_LEN;
+use crate::{Key, PROTOCOL, VERSIONS};
 use serde::{Deserialize, Serialize};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::sync::Arc;
@@ -65,6 +67,8 @@ pub enum Role {
     Mailbox,
     /// A relay that forwards packets.
     Relay,
+    /// Asks for documents of the directory, or hands them over.
+    Directory,
 }
 
 /// What travels on a link.
@@ -72,42 +76,78 @@ pub enum Role {
 pub enum Frame {
     /// A Sphinx packet.
     Packet(Vec<u8>),
-    /// Home relay to mailbox owner: a queued message with its number.
-    Deliver(u64, Vec<u8>),
+    /// A Sphinx packet for another relay, to which this one is to hand it as it is: an answer by a reply block whose
+    /// first relay the sender has no link to.
+    Pass {
+        /// The relay that it is for.
+        next: Key,
+        /// The packet.
+        packet: Vec<u8>,
+    },
+    /// Home relay to mailbox owner: what waited there, with its number. Messages and answers are of one length on
+    /// the wire.
+    Deliver(u64, Mail),
     /// Mailbox owner to home relay: everything up to this number is safe here.
     Received(u64),
     /// Are you there?
     Ping,
     /// I am.
     Pong,
+    /// A piece of a request to the directory, or of its answer ([`crate::directory::exchange`]).
+    Document {
+        /// True for the last piece.
+        last: bool,
+        /// The piece.
+        piece: Vec<u8>,
+    },
 }
 
 impl Frame {
     fn encode(&self) -> Vec<u8> {
         match self {
             Self::Packet(p) => [&[0], p.as_slice()].concat(),
-            Self::Deliver(n, m) => [&[1], n.to_be_bytes().as_slice(), m].concat(),
+            Self::Deliver(n, mail) => {
+                let padding = [0; PAYLOAD_LEN];
+                let len = (mail.bytes.len() as u16).to_be_bytes();
+                let padding = &padding[mail.bytes.len().min(PAYLOAD_LEN)..];
+                [&[1], &n.to_be_bytes()[..], &mail.identifier, &len, &mail.bytes, padding].concat()
+            }
             Self::Received(n) => [&[2], n.to_be_bytes().as_slice()].concat(),
             Self::Ping => vec![3],
             Self::Pong => vec![4],
+            Self::Pass { next, packet } => [&[6], &next[..], packet].concat(),
+            Self::Document { last, piece } => [&[5, u8::from(*last)], piece.as_slice()].concat(),
         }
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
-        let number = |b: &[u8]| -> Option<(u64, usize)> {
-            Some((u64::from_be_bytes(b.get(..8)?.try_into().ok()?), 8))
+        let number = |b: &[u8]| b.first_chunk().map(|n| u64::from_be_bytes(*n));
+        let mail = |b: &[u8]| {
+            let (n, rest) = b.split_first_chunk::<8>()?;
+            let (identifier, rest) = rest.split_first_chunk::<IDENTIFIER_LEN>()?;
+            let (len, rest) = rest.split_first_chunk::<2>()?;
+            let (bytes, padding) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+            let whole = rest.len() == PAYLOAD_LEN && padding.iter().all(|b| *b == 0);
+            whole.then(|| {
+                Self::Deliver(u64::from_be_bytes(*n), Mail { identifier: *identifier, bytes: bytes.to_vec() })
+            })
         };
         match bytes.split_first() {
             Some((0, p)) if p.len() == PACKET_LEN => Ok(Self::Packet(p.to_vec())),
             Some((0, _)) => Err(LinkError::Protocol("a packet of another length")),
-            Some((1, rest)) => number(rest)
-                .map(|(n, used)| Self::Deliver(n, rest[used..].to_vec()))
-                .ok_or(LinkError::Protocol("a delivery without a number")),
-            Some((2, rest)) if rest.len() == 8 => number(rest)
-                .map(|(n, _)| Self::Received(n))
-                .ok_or(LinkError::Protocol("a receipt without a number")),
+            Some((1, rest)) => mail(rest).ok_or(LinkError::Protocol("a delivery that is not one")),
+            Some((2, rest)) if rest.len() == 8 => {
+                number(rest).map(Self::Received).ok_or(LinkError::Protocol("a receipt without a number"))
+            }
             Some((3, [])) => Ok(Self::Ping),
             Some((4, [])) => Ok(Self::Pong),
+            Some((6, rest)) if rest.len() == 32 + PACKET_LEN => match rest.split_first_chunk() {
+                Some((next, packet)) => Ok(Self::Pass { next: *next, packet: packet.to_vec() }),
+                None => Err(LinkError::Protocol("a packet for nobody")),
+            },
+            Some((5, [last @ (0 | 1), piece @ ..])) => {
+                Ok(Self::Document { last: *last == 1, piece: piece.to_vec() })
+            }
             _ => Err(LinkError::Protocol("an unknown type")),
         }
     }
@@ -381,7 +421,11 @@ mod tests {
             Frame::Packet(vec![5; PACKET_LEN]),
             Frame::Ping,
             Frame::Received(u64::MAX),
-            Frame::Deliver(1, vec![2; 2031]),
+            Frame::Deliver(1, Mail { identifier: [0; IDENTIFIER_LEN], bytes: vec![2; 2031] }),
+            Frame::Deliver(2, Mail { identifier: [1; IDENTIFIER_LEN], bytes: vec![2; PAYLOAD_LEN] }),
+            Frame::Deliver(3, Mail { identifier: [1; IDENTIFIER_LEN], bytes: Vec::new() }),
+            Frame::Pass { next: [4; 32], packet: vec![6; PACKET_LEN] },
+            Frame::Document { last: true, piece: vec![1; 3072] },
         ];
         for f in &frames {
             cw.write(f).await.expect("writes");

@@ -18,7 +18,7 @@ pub use replay::{HOUR_AT_FULL_RATE, ReplayError, ReplayFilter};
 use crate::Key;
 use crate::packet::{Opened, PacketError, Unwrapped};
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Instant;
 
 /// The most packets held at once; beyond it new ones are refused, which the links turn into back-pressure.
@@ -101,7 +101,8 @@ impl Ord for Held {
 
 /// The state of one relay.
 pub struct Mix {
-    replay: ReplayFilter,
+    /// A replay filter for each epoch whose key is accepted.
+    replay: BTreeMap<u32, ReplayFilter>,
     held: BinaryHeap<Held>,
     next_number: u64,
     mailboxes: Mailboxes,
@@ -109,15 +110,25 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// A relay with this replay filter and no packets.
-    pub fn new(replay: ReplayFilter) -> Self {
+    /// A relay with no packets, which accepts none until it has an epoch.
+    pub fn new() -> Self {
         Self {
-            replay,
+            replay: BTreeMap::new(),
             held: BinaryHeap::new(),
             next_number: 0,
             mailboxes: Mailboxes::default(),
             counters: Counters::default(),
         }
+    }
+
+    /// Packets of this epoch are let in from now on, if the filter does not know them.
+    pub fn begin_epoch(&mut self, epoch: u32, filter: ReplayFilter) {
+        self.replay.insert(epoch, filter);
+    }
+
+    /// Packets of this epoch are let in no more; what is held goes out still.
+    pub fn end_epoch(&mut self, epoch: u32) {
+        self.replay.remove(&epoch);
     }
 
     /// Lets in what was not here before, while there is room. Only authentic packets are remembered, so junk
@@ -136,13 +147,15 @@ impl Mix {
 
     fn admit_one(&mut self, opened: Opened, room: bool) -> Result<Opened, Refused> {
         let tag = opened.replay_tag();
-        if self.replay.contains(tag) {
+        // The key is gone between the header and here: the packet is for nobody any more.
+        let filter = self.replay.get_mut(&opened.epoch()).ok_or(PacketError::Header)?;
+        if filter.contains(tag) {
             return Err(Refused::Replay);
         }
         if !room {
             return Err(Refused::Full("too many packets wait"));
         }
-        self.replay.insert(tag).map_err(|_| Refused::Full("the replay filter has no room"))?;
+        filter.insert(tag).map_err(|_| Refused::Full("the replay filter has no room"))?;
         Ok(opened)
     }
 
@@ -166,8 +179,8 @@ impl Mix {
                     self.next_number += 1;
                     self.held.push(Held { due: now + delay, number, next, packet });
                 }
-                Ok(Unwrapped::Deliver { mailbox, message }) => {
-                    if self.mailboxes.put(&mailbox, message, now) {
+                Ok(Unwrapped::Deliver { mailbox, mail }) => {
+                    if self.mailboxes.put(&mailbox, mail, now) {
                         self.counters.delivered += 1;
                         woken.push(mailbox);
                     } else {
@@ -213,7 +226,11 @@ impl Mix {
 
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
-        Counters { held: self.held.len(), remembered: self.replay.len(), ..self.counters }
+        Counters {
+            held: self.held.len(),
+            remembered: self.replay.values().map(ReplayFilter::len).sum(),
+            ..self.counters
+        }
     }
 
     /// Writes what must survive a restart. Call it every tick.
@@ -221,14 +238,20 @@ impl Mix {
     /// # Errors
     /// Those of the file system.
     pub fn persist(&mut self) -> std::io::Result<()> {
-        self.replay.flush()
+        self.replay.values_mut().try_for_each(ReplayFilter::flush)
+    }
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{self, Hop, build};
+    use crate::packet::{self, EpochSecret, Hop, MESSAGE, Mail, build};
     use std::time::Duration;
     use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -241,16 +264,23 @@ mod tests {
     }
 
     fn take(mix: &mut Mix, now: Instant, secret: &StaticSecret, packets: &[&Vec<u8>]) -> Vec<Key> {
-        let opened = packet::open(secret, packets.iter().map(|p| (*p).clone()).collect());
+        let secrets = [EpochSecret { epoch: 1, secret: secret.clone() }];
+        let opened = packet::open(&secrets, packets.iter().map(|p| (*p).clone()).collect());
         let admitted = mix.admit(opened);
         mix.hold(now, packet::unwrap(admitted))
+    }
+
+    fn mix(capacity: usize) -> Mix {
+        let mut mix = Mix::new();
+        mix.begin_epoch(1, ReplayFilter::in_memory(capacity));
+        mix
     }
 
     #[test]
     fn packets_leave_when_due_and_replays_do_not_enter() {
         let (a, b) = (StaticSecret::random(), StaticSecret::random());
         let packet = |ms| build(b"hi", &[hop(&a, 1, ms), hop(&b, 2, 0)], &[9; 32]).expect("builds");
-        let mut mix = Mix::new(ReplayFilter::in_memory(100));
+        let mut mix = mix(100);
         let start = Instant::now();
         let (slow, fast) = (packet(80), packet(20));
         // The same packet twice in one batch, then again in another.
@@ -269,23 +299,37 @@ mod tests {
         assert_eq!((c.forwarded, c.held, c.lateness.total()), (2, 0, Duration::from_millis(1)));
 
         // The second relay is the home: it delivers only to a mailbox that registered.
-        let mut home = Mix::new(ReplayFilter::in_memory(100));
+        let mut home = super::tests::mix(100);
         assert_eq!(take(&mut home, start, &b, &[&first.packet]), Vec::<Key>::new());
         assert_eq!(home.counters().undeliverable, 1);
         home.mailboxes().register([9; 32], start);
         let packet = build(b"again", &[hop(&b, 2, 0)], &[9; 32]).expect("builds");
         assert_eq!(take(&mut home, start, &b, &[&packet]), vec![[9; 32]]);
         assert_eq!(
-            home.mailboxes().unsent(&[9; 32], 0).next().map(|q| q.message.clone()),
-            Some(b"again".to_vec())
+            home.mailboxes().unsent(&[9; 32], 0).next().map(|q| q.mail.clone()),
+            Some(Mail { identifier: MESSAGE, bytes: b"again".to_vec() })
         );
+    }
+
+    #[test]
+    fn an_epoch_that_ended_lets_nothing_in_and_what_is_held_goes_on() {
+        let a = StaticSecret::random();
+        let packet = || build(b"", &[hop(&a, 1, 5), hop(&a, 2, 0)], &[0; 32]).expect("builds");
+        let mut mix = mix(10);
+        let now = Instant::now();
+        take(&mut mix, now, &a, &[&packet()]);
+        mix.end_epoch(1);
+        take(&mut mix, now, &a, &[&packet()]);
+        let c = mix.counters();
+        assert_eq!((c.held, c.malformed, c.remembered), (1, 1, 0));
+        assert!(mix.poll(now + Duration::from_millis(5)).is_some());
     }
 
     #[test]
     fn a_full_filter_refuses_and_does_not_forget() {
         let a = StaticSecret::random();
         let packet = || build(b"", &[hop(&a, 1, 0), hop(&a, 2, 0)], &[0; 32]).expect("builds");
-        let mut mix = Mix::new(ReplayFilter::in_memory(1));
+        let mut mix = mix(1);
         let (first, second) = (packet(), packet());
         take(&mut mix, Instant::now(), &a, &[&first, &second, &first]);
         let c = mix.counters();

@@ -2,7 +2,8 @@
 
 use crate::Key;
 use crate::sphinx::{
-    self, Builder, Destination, HEADER_LEN, IDENTIFIER_LEN, PAYLOAD_OVERHEAD, Routed, Version,
+    self, Builder, Destination, HEADER_LEN, IDENTIFIER_LEN, Identifier, PAYLOAD_OVERHEAD, Recovery, Routed,
+    Surb, Version,
 };
 use crate::x25519::{Backend, Table};
 use parking_lot::RwLock;
@@ -22,6 +23,8 @@ pub const MAX_MESSAGE: usize = PAYLOAD_LEN - PAYLOAD_OVERHEAD;
 pub const MAX_HOPS: usize = sphinx::MAX_HOPS;
 /// The longest delay that a relay accepts from a sender: more would only fill its queue.
 pub const MAX_DELAY: Duration = Duration::from_secs(60);
+/// The identifier of a packet that is no answer.
+pub const MESSAGE: Identifier = [0; IDENTIFIER_LEN];
 /// Tables that a sender keeps: 8 MiB. Those of further relays are made anew for each packet.
 const MAX_TABLES: usize = 256;
 
@@ -52,6 +55,9 @@ pub enum PacketError {
     /// The directory names a relay whose key no honest relay has.
     #[error("the key of relay {0} cannot be used")]
     RelayKey(String),
+    /// The bytes are not a reply block of this network.
+    #[error("this is not a reply block of this network")]
+    ReplyBlock,
 }
 
 /// One hop as the sender sees it.
@@ -91,19 +97,68 @@ impl Tables {
         if message.len() > MAX_MESSAGE {
             return Err(PacketError::TooLong(message.len()));
         }
+        let to = Destination { address: *mailbox, identifier: MESSAGE };
+        let mut packet = Vec::with_capacity(PACKET_LEN);
+        self.with_path(hops, |path| {
+            Builder::new(Version::default(), PAYLOAD_LEN)
+                .build(&mut rand::rng(), message, path, &to, &mut packet)
+                .map_err(|_| PacketError::Path(hops.len()))
+        })?;
+        Ok(packet)
+    }
+
+    /// A reply block over the hops in order; the last one puts the answer into `mailbox`, with this identifier, which
+    /// must not be [`MESSAGE`]. The [`Recovery`] reads the answer.
+    ///
+    /// # Errors
+    /// [`PacketError::Path`] (here also for a single hop), [`PacketError::RelayKey`], [`PacketError::ReplyBlock`] for
+    /// the identifier.
+    pub fn reply_block(
+        &self,
+        hops: &[Hop],
+        mailbox: &Key,
+        identifier: Identifier,
+    ) -> Result<(Surb, Recovery), PacketError> {
+        if identifier == MESSAGE {
+            return Err(PacketError::ReplyBlock);
+        }
+        // A single relay would read the answer.
+        if hops.len() < 2 {
+            return Err(PacketError::Path(hops.len()));
+        }
+        let to = Destination { address: *mailbox, identifier };
+        self.with_path(hops, |path| {
+            Surb::new(&mut rand::rng(), path, &to).map_err(|_| PacketError::Path(hops.len()))
+        })
+    }
+
+    fn with_path<T>(
+        &self,
+        hops: &[Hop],
+        with: impl FnOnce(&[sphinx::Hop<'_>]) -> Result<T, PacketError>,
+    ) -> Result<T, PacketError> {
         let tables: Vec<_> = hops.iter().map(|h| self.get(h)).collect::<Result<_, _>>()?;
         let path: Vec<_> = hops
             .iter()
             .zip(&tables)
             .map(|(h, key)| sphinx::Hop { address: h.relay, key, delay: h.delay })
             .collect();
-        let to = Destination { address: *mailbox, identifier: [0; IDENTIFIER_LEN] };
-        let mut packet = Vec::with_capacity(PACKET_LEN);
-        Builder::new(Version::default(), PAYLOAD_LEN)
-            .build(&mut rand::rng(), message, &path, &to, &mut packet)
-            .map_err(|_| PacketError::Path(hops.len()))?;
-        Ok(packet)
+        with(&path)
     }
+}
+
+/// The packet that answers with `message` by a reply block, and the relay that it goes to first.
+///
+/// # Errors
+/// [`PacketError::ReplyBlock`], [`PacketError::TooLong`].
+pub fn answer(block: &[u8], message: &[u8]) -> Result<(Key, Vec<u8>), PacketError> {
+    if message.len() > MAX_MESSAGE {
+        return Err(PacketError::TooLong(message.len()));
+    }
+    let block = Surb::from_bytes(block).map_err(|_| PacketError::ReplyBlock)?;
+    let first = block.first_hop();
+    let packet = block.answer(message, PAYLOAD_LEN).map_err(|_| PacketError::ReplyBlock)?;
+    Ok((first, packet))
 }
 
 /// [`Tables::build`] for a packet or two.
@@ -114,8 +169,27 @@ pub fn build(message: &[u8], hops: &[Hop], mailbox: &Key) -> Result<Vec<u8>, Pac
     Tables::default().build(message, hops, mailbox)
 }
 
+/// What a home relay puts into a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// [`MESSAGE`], or the identifier of the reply block that was used.
+    pub identifier: Identifier,
+    /// The message, sealed end to end by whoever sent it; or the payload of an answer, for the block's [`Recovery`].
+    pub bytes: Vec<u8>,
+}
+
+/// A relay's Sphinx secret of one epoch.
+#[derive(Clone)]
+pub struct EpochSecret {
+    /// Which epoch.
+    pub epoch: u32,
+    /// The secret.
+    pub secret: StaticSecret,
+}
+
 /// A packet whose header is opened and authentic. The payload is not touched yet.
 pub struct Opened {
+    epoch: u32,
     keys: sphinx::Opened,
     routed: Routed,
     packet: Vec<u8>,
@@ -137,33 +211,46 @@ pub enum Unwrapped {
     Deliver {
         /// Whose mailbox.
         mailbox: Key,
-        /// The message, still sealed end to end.
-        message: Vec<u8>,
+        /// What to put there.
+        mail: Mail,
     },
 }
 
-/// First step, for as many packets as there are: key agreement, the header's authentication, its layer.
-pub fn open(secret: &StaticSecret, packets: Vec<Vec<u8>>) -> Vec<Result<Opened, PacketError>> {
-    let opened: Vec<_> =
-        sphinx::open(Backend::best(), secret.as_bytes(), packets.iter().map(Vec::as_slice)).collect();
-    let header = |(keys, mut packet): (Result<sphinx::Opened, _>, Vec<u8>)| {
+/// First step, for as many packets as there are: key agreement, the header's authentication, its layer. The first of
+/// the secrets is the one that most packets are for; only packets that are not for it are tried with the others.
+pub fn open(secrets: &[EpochSecret], packets: Vec<Vec<u8>>) -> Vec<Result<Opened, PacketError>> {
+    let mut opened: Vec<Option<(u32, sphinx::Opened)>> = packets.iter().map(|_| None).collect();
+    for EpochSecret { epoch, secret } in secrets {
+        let left: Vec<usize> = (0..packets.len()).filter(|i| opened[*i].is_none()).collect();
+        let tried =
+            sphinx::open(Backend::best(), secret.as_bytes(), left.iter().map(|i| packets[*i].as_slice()));
+        for (i, keys) in left.iter().zip(tried) {
+            opened[*i] = keys.ok().filter(|k| k.is_authentic(&packets[*i])).map(|k| (*epoch, k));
+        }
+    }
+    let header = |(opened, mut packet): (Option<(u32, sphinx::Opened)>, Vec<u8>)| {
         if packet.len() != PACKET_LEN {
             return Err(PacketError::Length(packet.len()));
         }
-        let keys = keys.map_err(|_: sphinx::Error| PacketError::Header)?;
-        let routed = keys.route(&mut packet).map_err(|_| PacketError::Header)?;
+        let (epoch, keys) = opened.ok_or(PacketError::Header)?;
+        let routed = keys.route_authentic(&mut packet).map_err(|_| PacketError::Header)?;
         if routed.version() != Version::default() {
             return Err(PacketError::Version(routed.version().number()));
         }
         match routed {
             Routed::Forward { delay, .. } if delay > MAX_DELAY => Err(PacketError::Delay(delay)),
-            _ => Ok(Opened { keys, routed, packet }),
+            _ => Ok(Opened { epoch, keys, routed, packet }),
         }
     };
     opened.into_iter().zip(packets).map(header).collect()
 }
 
 impl Opened {
+    /// The epoch of the key that it was built for.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// The tag by which a replay is recognised: 8 of its 32 bytes. That two of a hundred million packets have the
     /// same happens to one relay in a few thousand, and costs it one packet.
     pub fn replay_tag(&self) -> u64 {
@@ -178,9 +265,17 @@ pub fn unwrap(mut opened: Vec<Opened>) -> Vec<Result<Unwrapped, PacketError>> {
     sphinx::finish(Backend::best(), &mut jobs);
     let tell = |Opened { routed, packet, .. }: Opened| match routed {
         Routed::Forward { next, delay, .. } => Ok(Unwrapped::Forward { next, delay, packet }),
-        Routed::Last { destination, .. } => sphinx::message(&packet)
-            .map(|message| Unwrapped::Deliver { mailbox: destination, message: message.to_vec() })
+        Routed::Last { destination: mailbox, identifier: MESSAGE, .. } => sphinx::message(&packet)
+            .map(|message| Unwrapped::Deliver {
+                mailbox,
+                mail: Mail { identifier: MESSAGE, bytes: message.to_vec() },
+            })
             .map_err(|_| PacketError::Payload),
+        // An answer: only the block's maker can read it.
+        Routed::Last { destination: mailbox, identifier, .. } => {
+            let bytes = packet[HEADER_LEN..].to_vec();
+            Ok(Unwrapped::Deliver { mailbox, mail: Mail { identifier, bytes } })
+        }
     };
     opened.into_iter().map(tell).collect()
 }
@@ -215,7 +310,11 @@ mod tests {
 
     /// What one relay makes of one packet.
     fn at(secret: &StaticSecret, packet: &[u8]) -> Result<Unwrapped, PacketError> {
-        let opened = open(secret, vec![packet.to_vec()]).into_iter().collect::<Result<Vec<_>, _>>()?;
+        // Keys of other epochs are in the way.
+        let old = EpochSecret { epoch: 6, secret: StaticSecret::from([8; 32]) };
+        let secrets = [old.clone(), EpochSecret { epoch: 7, secret: secret.clone() }, old];
+        let opened = open(&secrets, vec![packet.to_vec()]).into_iter().collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(opened[0].epoch(), 7);
         unwrap(opened).pop().expect("one")
     }
 
@@ -235,10 +334,32 @@ mod tests {
                         prop_assert_eq!(delay, hops[i].delay);
                         packet = p;
                     }
-                    Unwrapped::Deliver { mailbox, message: m } => {
+                    Unwrapped::Deliver { mailbox, mail } => {
                         prop_assert_eq!(i, n - 1);
                         prop_assert_eq!(mailbox, [9; 32]);
-                        prop_assert_eq!(&m, &message);
+                        prop_assert_eq!(&mail, &Mail { identifier: MESSAGE, bytes: message.clone() });
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn an_answer_arrives_for_its_maker_alone(
+            message in proptest::collection::vec(any::<u8>(), 0..=MAX_MESSAGE), n in 2usize..=MAX_HOPS
+        ) {
+            let (secrets, hops) = relays(n);
+            prop_assert!(Tables::default().reply_block(&hops[..1], &[9; 32], [5; IDENTIFIER_LEN]).is_err());
+            let (block, recovery) = Tables::default().reply_block(&hops, &[9; 32], [5; IDENTIFIER_LEN])?;
+            let (first, mut packet) = answer(&block.to_bytes(), &message)?;
+            prop_assert_eq!(first, hops[0].relay);
+            for (i, secret) in secrets.iter().enumerate() {
+                match at(secret, &packet)? {
+                    Unwrapped::Forward { packet: p, .. } => packet = p,
+                    Unwrapped::Deliver { mailbox, mut mail } => {
+                        prop_assert_eq!((i, mailbox), (n - 1, [9; 32]));
+                        prop_assert_eq!(mail.identifier, [5; IDENTIFIER_LEN]);
+                        prop_assert!(message.len() < 8 || !mail.bytes.windows(message.len()).any(|w| w == message));
+                        prop_assert_eq!(recovery.open(&mut mail.bytes).map(<[u8]>::to_vec), Ok(message.clone()));
                     }
                 }
             }

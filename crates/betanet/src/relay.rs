@@ -10,24 +10,29 @@
 //! TCP holds the sender back.
 
 mod chaos;
+mod epochs;
 mod keys;
 mod links;
 mod mixer;
+mod upkeep;
 
 pub use chaos::Chaos;
 pub use keys::RelayKeys;
+pub use upkeep::{About, describe, upkeep};
 
 use crate::Key;
-use crate::directory::Consensus;
-use crate::mix::{Counters, HOUR_AT_FULL_RATE, Mix, ReplayFilter};
-use parking_lot::Mutex;
+use crate::directory::SignedConsensus;
+use crate::mix::{Counters, HOUR_AT_FULL_RATE, Mix};
+use crate::packet::EpochSecret;
+use epochs::Epochs;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -36,14 +41,17 @@ use tokio_util::task::TaskTracker;
 /// Packets a second that one link may bring, unless the configuration says otherwise.
 pub const DEFAULT_LINK_RATE: u32 = 50_000;
 
+/// How often a relay looks at the clock for its epochs, at the least.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(30);
+
 /// How to start a relay.
 pub struct RelayConfig {
     /// Its keys.
     pub keys: RelayKeys,
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Where to keep the replay tags; none forgets them (tests).
-    pub replay_file: Option<PathBuf>,
+    /// A folder of its own, for the keys of its epochs and its replay tags; none forgets them (tests).
+    pub folder: Option<PathBuf>,
     /// Packets that are remembered under one key, 8 bytes each on disk. More are refused.
     pub replay_capacity: usize,
     /// Packets a second that one link may bring; more wait in the sender's socket.
@@ -58,7 +66,7 @@ impl RelayConfig {
         Self {
             keys,
             listen,
-            replay_file: None,
+            folder: None,
             replay_capacity: HOUR_AT_FULL_RATE,
             link_rate: DEFAULT_LINK_RATE,
             chaos: None,
@@ -78,8 +86,11 @@ struct Shared {
     keys: RelayKeys,
     link_rate: u32,
     chaos: Option<Chaos>,
+    epochs: Mutex<Epochs>,
+    /// What packets may be for now, the most likely first.
+    secrets: RwLock<Arc<Vec<EpochSecret>>>,
     mix: Mutex<Mix>,
-    consensus: watch::Receiver<Arc<Consensus>>,
+    consensus: watch::Receiver<Arc<SignedConsensus>>,
     peers: Mutex<HashMap<Key, mixer::Peer>>,
     /// Wakes the writer of a connected mailbox.
     mailbox_links: Mutex<HashMap<Key, Arc<Notify>>>,
@@ -111,15 +122,17 @@ pub struct Status {
 }
 
 impl Relay {
-    /// Binds and starts. When the consensus changes, the relay follows: links to relays that moved are made anew.
+    /// Binds and starts. When the consensus changes, the relay follows: links to relays that moved are made anew. The
+    /// documents must be verified, at least [`SignedConsensus::authentic`].
     ///
     /// # Errors
-    /// The address is in use or not ours, or the replay file cannot be read.
-    pub async fn start(config: RelayConfig, consensus: watch::Receiver<Arc<Consensus>>) -> io::Result<Self> {
-        let replay = match &config.replay_file {
-            Some(path) => ReplayFilter::open(path, config.replay_capacity)?,
-            None => ReplayFilter::in_memory(config.replay_capacity),
-        };
+    /// The address is in use or not ours, or the folder's files cannot be read or written.
+    pub async fn start(
+        config: RelayConfig,
+        consensus: watch::Receiver<Arc<SignedConsensus>>,
+    ) -> io::Result<Self> {
+        let timing = consensus.borrow().unverified().network.timing;
+        let epochs = Epochs::open(&config.keys, timing, config.folder, config.replay_capacity)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {}: {e}", config.listen)))?;
@@ -129,7 +142,9 @@ impl Relay {
             keys: config.keys,
             link_rate: config.link_rate.max(1),
             chaos: config.chaos,
-            mix: Mutex::new(Mix::new(replay)),
+            epochs: Mutex::new(epochs),
+            secrets: RwLock::default(),
+            mix: Mutex::new(Mix::new()),
             consensus,
             peers: Mutex::default(),
             mailbox_links: Mutex::default(),
@@ -141,7 +156,10 @@ impl Relay {
             cancel: CancellationToken::new(),
             tasks: tasks.clone(),
         });
+        shared.turn_epochs()?;
         let mixer = mixer::start(shared.clone())?;
+        let keep = shared.clone();
+        tasks.spawn(async move { keep.keep_epochs().await });
         tasks.spawn(links::accept_all(shared.clone(), listener, mixer.clone()));
         Ok(Self { shared, address, tasks, mixer })
     }
@@ -154,6 +172,16 @@ impl Relay {
     /// Its id.
     pub fn id(&self) -> Key {
         self.shared.keys.id()
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> &RelayKeys {
+        &self.shared.keys
+    }
+
+    /// Its Sphinx public keys of this epoch and the next ones.
+    pub fn epoch_keys(&self) -> Vec<(u32, Key)> {
+        self.shared.epochs.lock().public(unix_now())
     }
 
     /// What it counted since its start.
@@ -179,6 +207,48 @@ impl Relay {
         self.tasks.wait().await;
         self.mixer.ended().await;
     }
+}
+
+impl Shared {
+    /// Brings keys and replay filters to the present time.
+    fn turn_epochs(&self) -> io::Result<()> {
+        let now = unix_now();
+        let mut epochs = self.epochs.lock();
+        let change = epochs.turn(now)?;
+        let mut mix = self.mix.lock();
+        for (epoch, filter) in change.begun {
+            tracing::debug!(epoch, "its packets are accepted");
+            mix.begin_epoch(epoch, filter);
+        }
+        for epoch in change.ended {
+            tracing::debug!(epoch, "its packets are accepted no more, and its key is deleted");
+            mix.end_epoch(epoch);
+        }
+        *self.secrets.write() = Arc::new(epochs.secrets(now));
+        Ok(())
+    }
+
+    async fn keep_epochs(&self) {
+        loop {
+            let now = unix_now();
+            let next = self.epochs.lock().next_turn(now).map_or(LOOK_AT_CLOCK, |at| {
+                // The clock has steps of a second here, and may jump.
+                Duration::from_secs(at.saturating_sub(now)).min(LOOK_AT_CLOCK)
+            });
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = tokio::time::sleep(next) => {}
+            }
+            if let Err(e) = self.turn_epochs() {
+                // The keys that are accepted stay as they are; the next look tries again.
+                tracing::error!("the next epoch's keys cannot be kept: {e}");
+            }
+        }
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 impl Drop for Relay {

@@ -3,7 +3,10 @@
 //! One person runs all of it, so it gives no anonymity, and its consensus says so (`test`). Its keys, ports and
 //! consensus are kept, so that address cards that carry the consensus stay good after a restart.
 
-use crate::directory::{Consensus, RelayDescriptor, SignedConsensus};
+use crate::directory::{
+    Authority, Consensus, Descriptor, EpochKey, Listed, Network, SignedConsensus, Timing,
+};
+use crate::lottery::Standing;
 use crate::relay::RelayKeys;
 use ed25519_dalek::SigningKey;
 use rand::RngExt;
@@ -16,6 +19,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub const LAYOUT: [u8; 7] = [1, 1, 2, 2, 3, 3, 3];
 /// A test network's consensus holds for a year: there is no directory to renew it from.
 const VALID_SECONDS: u64 = 365 * 24 * 3600;
+
+/// Nobody measures a test network's relays but its clients.
+const UNMEASURED: Standing = Standing { reputation: 1000, performance: 1000, stake: 0 };
 
 /// Everything secret of a test network, to be kept as a secret.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -62,24 +68,37 @@ impl TestNetwork {
 
     /// The signed consensus. The same network always gives the same bytes.
     pub fn consensus(&self) -> SignedConsensus {
-        let relays = self
-            .relays()
-            .map(|(keys, address, layer)| RelayDescriptor {
-                id: keys.id(),
-                sphinx_key: keys.sphinx_key(),
-                address,
-                layer,
-            })
-            .collect();
+        let descriptor = |(keys, address, layer): (RelayKeys, SocketAddr, u8)| Descriptor {
+            id: keys.id(),
+            identity: None,
+            address,
+            layer,
+            operator: String::new(),
+            published: self.created,
+            keys: vec![EpochKey { epoch: 0, sphinx_key: keys.sphinx_key(), ticket: None }],
+        };
+        let listed = |relay| Listed { descriptor: descriptor(relay), standing: UNMEASURED };
+        let mut relays: Vec<Listed> = self.relays().map(listed).collect();
+        relays.sort_by_key(|r| r.id);
         Consensus {
-            network: [0; 32],
-            test: true,
+            network: self.network(),
             // An hour back, for machines whose clocks differ.
             valid_after: self.created.saturating_sub(3600),
             valid_until: self.created + VALID_SECONDS,
+            seeds: Vec::new(),
             relays,
         }
-        .sign(&SigningKey::from_bytes(&self.authority))
+        .sign([&SigningKey::from_bytes(&self.authority)])
+    }
+
+    fn network(&self) -> Network {
+        let authority = Authority {
+            key: SigningKey::from_bytes(&self.authority).verifying_key().to_bytes(),
+            link: [0; 32],
+            // It signs once, and answers nobody.
+            address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+        };
+        Network::new(true, vec![authority], Timing::STILL, 0)
     }
 
     /// Another copy of the secrets, zeroised on its own.
@@ -96,6 +115,6 @@ impl TestNetwork {
 
     /// The network's id.
     pub fn id(&self) -> crate::Key {
-        SigningKey::from_bytes(&self.authority).verifying_key().to_bytes()
+        self.network().id()
     }
 }

@@ -1,8 +1,8 @@
 //! What strangers may do to a relay: nothing but be refused and counted, while others' packets pass.
 
-use betanet::directory::Consensus;
+use betanet::directory::SignedConsensus;
 use betanet::link::{Frame, LinkReader, LinkWriter, MAX_FRAME, Role, connect};
-use betanet::packet::{Hop, PACKET_LEN, build};
+use betanet::packet::{Hop, MESSAGE, Mail, PACKET_LEN, build};
 use betanet::relay::{Relay, RelayConfig, RelayKeys};
 use betanet::testnet::TestNetwork;
 
@@ -22,17 +22,18 @@ struct Target {
     relay: Relay,
     keys: RelayKeys,
     address: SocketAddr,
-    consensus: Arc<Consensus>,
-    _keep: watch::Sender<Arc<Consensus>>,
+    row: Vec<RelayKeys>,
+    _keep: watch::Sender<Arc<SignedConsensus>>,
 }
 
 async fn target() -> Target {
     let net = TestNetwork::generate(&[1, 2, 3], 1_000_000).expect("generates");
-    let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
-    let (keep, receiver) = watch::channel(consensus.clone());
+    let consensus = Arc::new(net.consensus());
+    let (keep, receiver) = watch::channel(consensus);
+    let row = net.relays().map(|r| r.0).collect();
     let (keys, address, _) = net.relays().next().expect("a relay");
     let relay = Relay::start(RelayConfig::new(keys.clone(), address), receiver).await.expect("starts");
-    Target { relay, keys, address, consensus, _keep: keep }
+    Target { relay, keys, address, row, _keep: keep }
 }
 
 impl Target {
@@ -45,9 +46,9 @@ impl Target {
     }
 
     fn packet(&self) -> Vec<u8> {
-        let hops: Vec<Hop> = self.consensus.relays[..2]
+        let hops: Vec<Hop> = self.row[..2]
             .iter()
-            .map(|r| Hop { relay: r.id, sphinx_key: r.sphinx_key, delay: Duration::ZERO })
+            .map(|r| Hop { relay: r.id(), sphinx_key: r.sphinx_key(), delay: Duration::ZERO })
             .collect();
         build(b"honest", &hops, &[1; 32]).expect("builds")
     }
@@ -111,7 +112,7 @@ async fn what_is_no_link_is_dropped() {
     }
     // Within a link, too: what follows the handshake is not what was agreed.
     let (_r, mut liar) = target.link(Ipv4Addr::LOCALHOST).await;
-    liar.write(&Frame::Deliver(1, vec![0; 10])).await.expect("writes");
+    liar.write(&Frame::Deliver(1, Mail { identifier: MESSAGE, bytes: vec![0; 10] })).await.expect("writes");
     liar.flush().await.expect("flushes");
     target.until(|t| t.relay.status().links == 1).await;
     target.passes(&mut writer).await;

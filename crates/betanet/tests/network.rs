@@ -1,7 +1,9 @@
 //! Clients over real relays on loopback TCP, in one process: delivery, queueing, replay, a dead relay.
 
-use betanet::client::{Client, ClientConfig};
-use betanet::directory::Consensus;
+use betanet::client::{Client, ClientConfig, Entries, Inbound};
+use betanet::cover::Profile;
+use betanet::directory::{Consensus, SignedConsensus};
+use betanet::guards::Guards;
 use betanet::link::{self, Frame, Role, connect};
 use betanet::packet::{Hop, Tables, build};
 use betanet::path::Level;
@@ -10,7 +12,7 @@ use betanet::testnet::{LAYOUT, TestNetwork};
 use betanet::{Key, LinkState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -21,13 +23,29 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Net {
     relays: Vec<Option<Relay>>,
     keys: Vec<RelayKeys>,
-    consensus: Arc<Consensus>,
-    sender: watch::Sender<Arc<Consensus>>,
+    consensus: Arc<SignedConsensus>,
+    sender: watch::Sender<Arc<SignedConsensus>>,
+}
+
+impl Net {
+    fn document(&self) -> &Consensus {
+        self.consensus.unverified()
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+/// These relays in a row, without delays.
+fn row(keys: &[RelayKeys]) -> Vec<Hop> {
+    let hop = |k: &RelayKeys| Hop { relay: k.id(), sphinx_key: k.sphinx_key(), delay: Duration::ZERO };
+    keys.iter().map(hop).collect()
 }
 
 async fn network() -> Net {
-    let net = TestNetwork::generate(&LAYOUT, 1_000_000).expect("generates");
-    let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
+    let net = TestNetwork::generate(&LAYOUT, now()).expect("generates");
+    let consensus = Arc::new(net.consensus());
     let (sender, receiver) = watch::channel(consensus.clone());
     let mut relays = Vec::new();
     for (keys, listen, _) in net.relays() {
@@ -37,21 +55,29 @@ async fn network() -> Net {
     Net { relays, keys: net.relays().map(|r| r.0).collect(), consensus, sender }
 }
 
-async fn client(net: &Net, mailbox: &StaticSecret) -> (Client, mpsc::Receiver<Vec<u8>>) {
-    let home = net.consensus.layer(3).next().expect("has a home").id;
+async fn client(net: &Net, mailbox: &StaticSecret) -> (Client, mpsc::Receiver<Inbound>) {
+    let home = net.document().layer(3).next().expect("has a home").id;
     let (client, inbound) = Client::start(ClientConfig {
         consensus: net.consensus.clone(),
         mailbox: mailbox.clone(),
-        home,
+        homes: vec![home],
         mean_delay: Duration::from_millis(2),
-    })
-    .expect("starts");
+        cover: Profile::Off,
+        entries: Entries::Pinned(Guards::new()),
+    });
     let mut state = client.watch_home();
     timeout(PATIENCE, state.wait_for(|s| *s == LinkState::Up)).await.expect("in time").expect("up");
     while client.entries_up() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     (client, inbound)
+}
+
+async fn next(inbound: &mut mpsc::Receiver<Inbound>) -> Vec<u8> {
+    match timeout(PATIENCE, inbound.recv()).await.expect("in time").expect("open") {
+        Inbound::Message(message) => message,
+        Inbound::Answer { .. } => panic!("an answer"),
+    }
 }
 
 fn public(secret: &StaticSecret) -> Key {
@@ -64,14 +90,14 @@ async fn messages_arrive_and_wait_for_the_absent() {
     let (a_key, b_key) = (StaticSecret::random(), StaticSecret::random());
     let (a, _a_in) = client(&net, &a_key).await;
     let (b, mut b_in) = client(&net, &b_key).await;
-    let home = b.home();
+    let home = b.home().expect("has one");
     for i in 0..50u8 {
         let path = a.send(Level::Private, &home, &public(&b_key), &[i; 100]).expect("sends");
         assert_eq!(path.len(), 3);
     }
     let mut got: Vec<u8> = Vec::new();
     for _ in 0..50 {
-        got.push(timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open")[0]);
+        got.push(next(&mut b_in).await[0]);
     }
     got.sort_unstable();
     assert_eq!(got, (0..50).collect::<Vec<u8>>());
@@ -79,7 +105,7 @@ async fn messages_arrive_and_wait_for_the_absent() {
     // Over five relays, too.
     let path = a.send(Level::Confidential, &home, &public(&b_key), b"further").expect("sends");
     assert_eq!(path.len(), 5);
-    assert_eq!(timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open"), b"further");
+    assert_eq!(next(&mut b_in).await, b"further");
 
     // The receiver goes away; its home relay keeps what comes.
     drop((b, b_in));
@@ -89,8 +115,8 @@ async fn messages_arrive_and_wait_for_the_absent() {
     let (_b, mut b_in) = client(&net, &b_key).await;
     // What was not acknowledged when the link ended comes again first: the home relay forgets nothing too early.
     let mut waited = Vec::new();
-    while waited.is_empty() || waited.len() == 100 {
-        waited = timeout(PATIENCE, b_in.recv()).await.expect("in time").expect("open");
+    while waited.is_empty() || waited.len() == 100 || waited == b"further" {
+        waited = next(&mut b_in).await;
     }
     assert_eq!(waited, b"while you were away");
     let mixed: u64 = net.relays.iter().flatten().map(|r| r.counters().forwarded).sum();
@@ -103,7 +129,7 @@ async fn a_dead_middle_relay_is_avoided_once_reported() {
     let (a_key, b_key) = (StaticSecret::random(), StaticSecret::random());
     let (a, _a_in) = client(&net, &a_key).await;
     let (b, mut b_in) = client(&net, &b_key).await;
-    let dead = net.consensus.layer(2).next().expect("has middles").id;
+    let dead = net.document().layer(2).next().expect("has middles").id;
     let relay =
         net.relays.iter_mut().find(|r| r.as_ref().is_some_and(|r| r.id() == dead)).and_then(Option::take);
     relay.expect("found").shutdown().await;
@@ -112,7 +138,7 @@ async fn a_dead_middle_relay_is_avoided_once_reported() {
     while a.relay_health(&dead).1 {
         sent += 1;
         assert!(sent < 2000, "the dead relay is still in use");
-        let path = a.send(Level::Private, &b.home(), &public(&b_key), b"x").expect("sends");
+        let path = a.send(Level::Private, &b.home().expect("has one"), &public(&b_key), b"x").expect("sends");
         let ids: Vec<Key> = path.iter().map(|h| h.relay).collect();
         let ok = timeout(Duration::from_millis(300), b_in.recv()).await.is_ok();
         assert_eq!(ok, path[1].relay != dead);
@@ -130,24 +156,25 @@ async fn a_relay_that_moved_is_found_by_the_new_consensus() {
     let (a, _a_in) = client(&net, &a_key).await;
     let (b, mut b_in) = client(&net, &b_key).await;
     let mut arrives = async |message: &[u8]| {
-        a.send(Level::Private, &b.home(), &public(&b_key), message).expect("sends");
+        a.send(Level::Private, &b.home().expect("has one"), &public(&b_key), message).expect("sends");
         timeout(Duration::from_secs(2), b_in.recv()).await.ok().flatten()
     };
     assert!(arrives(b"before").await.is_some());
     // Both middle relays move.
-    let mut document = (*net.consensus).clone();
-    let old = TestNetwork::generate(&LAYOUT, 1_000_000).expect("free ports");
+    let mut document = net.document().clone();
+    let old = TestNetwork::generate(&LAYOUT, now()).expect("free ports");
     for (slot, (_, address, _)) in net.relays.iter_mut().zip(old.relays()).skip(2).take(2) {
         let relay = slot.take().expect("runs");
         relay.shutdown().await;
         let described = document.relays.iter_mut().find(|r| r.id == relay.id()).expect("described");
-        described.address = address;
+        described.descriptor.address = address;
         let keys = net.keys.iter().find(|k| k.id() == relay.id()).expect("known").clone();
         let config = RelayConfig::new(keys, address);
         *slot = Some(Relay::start(config, net.sender.subscribe()).await.expect("starts"));
     }
     assert!(arrives(b"to where they were").await.is_none());
-    net.sender.send_replace(Arc::new(document));
+    // The relays take it from those who verified it.
+    net.sender.send_replace(Arc::new(document.sign([])));
     let mut arrived = None;
     for _ in 0..10 {
         arrived = arrived.or(arrives(b"after").await);
@@ -159,18 +186,14 @@ async fn a_relay_that_moved_is_found_by_the_new_consensus() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replayed_packet_is_refused_also_after_a_restart() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let net = TestNetwork::generate(&LAYOUT, 1_000_000).expect("generates");
-    let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
+    let net = TestNetwork::generate(&LAYOUT, now()).expect("generates");
+    let consensus = Arc::new(net.consensus());
     let (_keep, receiver) = watch::channel(consensus.clone());
     let (keys, listen, _) = net.relays().next().expect("a relay");
-    let config = || {
-        let replay_file = Some(folder.path().join("replay"));
-        RelayConfig { replay_file, ..RelayConfig::new(keys.clone(), listen) }
-    };
-    let hops: Vec<Hop> = consensus.relays[..3]
-        .iter()
-        .map(|r| Hop { relay: r.id, sphinx_key: r.sphinx_key, delay: Duration::ZERO })
-        .collect();
+    let config =
+        || RelayConfig { folder: Some(folder.path().into()), ..RelayConfig::new(keys.clone(), listen) };
+    let all: Vec<RelayKeys> = net.relays().map(|r| r.0).collect();
+    let hops = row(&all[..3]);
     let packet = build(b"once", &hops, &[1; 32]).expect("builds");
     let send = async |times: usize| {
         let stream = TcpStream::connect(listen).await.expect("connects");
@@ -199,8 +222,8 @@ async fn a_replayed_packet_is_refused_also_after_a_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_next_relay_holds_the_senders_back_instead_of_losing_packets() {
     const MANY: usize = 30_000;
-    let net = TestNetwork::generate(&[1, 2, 3], 1_000_000).expect("generates");
-    let consensus = Arc::new(net.consensus().verify(1_000_000).expect("valid").clone());
+    let net = TestNetwork::generate(&[1, 2, 3], now()).expect("generates");
+    let consensus = Arc::new(net.consensus());
     let (_keep, receiver) = watch::channel(consensus.clone());
     let relays: Vec<_> = net.relays().collect();
     let relay =
@@ -220,10 +243,7 @@ async fn a_slow_next_relay_holds_the_senders_back_instead_of_losing_packets() {
         }
     });
 
-    let hops: Vec<Hop> = consensus.relays[..2]
-        .iter()
-        .map(|r| Hop { relay: r.id, sphinx_key: r.sphinx_key, delay: Duration::ZERO })
-        .collect();
+    let hops = row(&[relays[0].0.clone(), relays[1].0.clone()]);
     let tables = Tables::default();
     let packets: Vec<_> = (0..MANY).map(|_| tables.build(b"", &hops, &[1; 32]).expect("builds")).collect();
     let stream = TcpStream::connect(relays[0].1).await.expect("connects");

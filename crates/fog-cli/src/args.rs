@@ -46,7 +46,9 @@ pub(crate) enum Command {
     Status,
     /// Run one mixnode as a process of its own.
     Mixnode(MixnodeArgs),
-    /// Make the configuration of a whole test mixnet.
+    /// Run one directory authority as a process of its own.
+    Authority(AuthorityArgs),
+    /// Make the configuration of a whole mixnet, and run it.
     #[command(subcommand)]
     Mixnet(MixnetCommand),
     /// Contacts and messages.
@@ -113,6 +115,9 @@ pub(crate) struct MixnodeArgs {
     /// Serve metrics for Prometheus at http://ADDRESS/metrics.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
+    /// The address that others reach this relay at, where it is not the one it listens on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) public_address: Option<SocketAddr>,
     /// Packets a second that one link may bring; more wait in the sender's socket.
     #[arg(long, value_name = "PACKETS", default_value_t = betanet::relay::DEFAULT_LINK_RATE,
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -137,17 +142,52 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[derive(Subcommand)]
 pub(crate) enum MixnetCommand {
-    /// Write keys for each relay and the signed consensus.
+    /// Write keys and configuration for each authority and relay, and the document that joins it.
     New {
-        /// How many relays, spread over the three layers; at least 3.
-        #[arg(long, default_value_t = 7)]
-        mixnodes: u16,
-        /// The folder to write to. It must not exist, or be empty.
-        #[arg(long)]
-        dir: PathBuf,
+        #[command(flatten)]
+        new: NewArgs,
     },
-    /// Run all its relays, each as a process of its own, until Ctrl-C.
+    /// Run all its authorities and relays, each as a process of its own, until Ctrl-C.
     Up(UpArgs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct NewArgs {
+    /// How many relays, spread over the three layers; at least 3.
+    #[arg(long, default_value_t = 7)]
+    pub(crate) mixnodes: u16,
+    /// How many authorities decide about the directory. Without any, one consensus is signed for a year, and the relays
+    /// keep their keys.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=15))]
+    pub(crate) authorities: u16,
+    /// How long a relay's Sphinx key is used (needs authorities).
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(4..=86_400))]
+    pub(crate) epoch_s: u32,
+    /// How long a key is accepted before and after its epoch; a sixth of the epoch unless it is given.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) overlap_s: Option<u32>,
+    /// How often there is a new consensus; a third of the epoch unless it is given.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) voting_s: Option<u32>,
+    /// Relays of each layer that the lottery draws for an epoch; 0 draws all.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seats: u16,
+    /// Do not mark the network as a test network: its authorities and relays will be run by different people.
+    #[arg(long, requires = "authorities")]
+    pub(crate) public: bool,
+    /// The folder to write to. It must not exist, or be empty.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct AuthorityArgs {
+    /// The folder that `fog mixnet new` made for this authority: its keys, and the network beside it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// End when standard input closes.
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
 }
 
 #[derive(clap::Args)]

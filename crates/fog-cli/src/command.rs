@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub(crate) mod authority;
 pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod dao;

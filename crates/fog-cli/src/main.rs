@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Node(node) => command::node::run(&args.global, &node),
         Command::Mixnode(mixnode) => command::mixnode::run(&args.global, &mixnode),
+        Command::Authority(authority) => command::authority::run(&args.global, &authority),
         Command::Mixnet(mixnet) => command::mixnet::run(&args.global, &mixnet),
         Command::Chat(chat) => command::chat::run(&args.global, chat),
         Command::Job(job) => command::job::run(&args.global, job),

@@ -145,7 +145,7 @@ pub(crate) async fn mark_read(core: &Arc<Core>, peer: &str) -> Result<()> {
     if core.settings.read().read_receipts && contact.state == ContactState::Accepted {
         for messages in ids.chunks(MAX_READ) {
             let body = wire::encode(&Read { messages: messages.to_vec() });
-            work.send(contact.seal_key, wire::READ, Priority::Normal, body).await?;
+            work.send(contact.seal_key, wire::READ, Priority::High, body).await?;
         }
     }
     contacts::emit(&mut work, &contact).await?;

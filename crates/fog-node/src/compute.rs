@@ -124,9 +124,12 @@ async fn perform(work: &mut Work, actions: Vec<Action>) -> Result<Vec<RunPlan>> 
         match action {
             Action::Send { to, message } => {
                 let Some(contact) = contacts::by_id(work.conn(), &to).await? else { continue };
-                let priority = match message {
-                    JobMessage::Chunk { .. } => Priority::Bulk,
-                    _ => Priority::Normal,
+                let (lane, priority) = match message {
+                    JobMessage::Chunk { .. } => (wire::lane::DATA, Priority::Bulk),
+                    JobMessage::Offer(_) | JobMessage::Cancel { .. } => {
+                        (wire::lane::OFFERS, Priority::Normal)
+                    }
+                    _ => (wire::lane::JOBS, Priority::Normal),
                 };
                 if priority == Priority::Bulk {
                     // Whoever asks for the same data again and again does not fill this disk with it.
@@ -137,7 +140,7 @@ async fn perform(work: &mut Work, actions: Vec<Action>) -> Result<Vec<RunPlan>> 
                     }
                 }
                 let body = message.encode().map_err(internal)?;
-                work.send(contact.seal_key, wire::JOB, priority, body).await?;
+                work.send_in(lane, contact.seal_key, wire::JOB, priority, body).await?;
             }
             Action::LockEscrow { job, from, amount } => {
                 ledger::escrow_lock(work.conn(), &job, &from, amount, now).await.map_err(api)?;

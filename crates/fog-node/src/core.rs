@@ -182,7 +182,10 @@ async fn first_network(
     vault: &Vault,
     secrets: &mut Secrets,
 ) -> Result<(), NodeError> {
-    let configured = config.consensus.as_ref().map(|path| network::read_consensus(path)).transpose()?;
+    let configured = match &config.consensus {
+        Some(path) => Some(network::read_consensus(path).await?),
+        None => None,
+    };
     if network::count(conn).await? > 0 {
         let Some(signed) = configured else { return Ok(()) };
         if network::renew(conn, &signed).await? {

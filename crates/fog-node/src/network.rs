@@ -15,8 +15,11 @@ use crate::identity::{Identity, hex};
 use crate::time::{now_ms, seconds};
 use crate::work::{After, Work};
 use crate::{contacts, records, settlements};
-use betanet::client::{Client, ClientConfig};
+use betanet::client::{Client, ClientConfig, Entries, Inbound};
+use betanet::cover::Profile;
 use betanet::directory::{Consensus, SignedConsensus};
+use betanet::fetch;
+use betanet::guards::Guards;
 use betanet::relay::{Relay, RelayConfig};
 use betanet::testnet::TestNetwork;
 use betanet::{Key, LinkState};
@@ -26,7 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use rand::seq::IteratorRandom;
 use sqlx::{Row, SqliteConnection};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -38,14 +41,24 @@ const RETRY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(6 * 3600);
 
+/// How often the authorities are asked at the first start, a second apart.
+const FETCHES: usize = 30;
+
 struct Member {
-    signed: SignedConsensus,
-    document: Arc<Consensus>,
+    signed: Arc<SignedConsensus>,
+    network: Key,
+    guards: Option<Guards>,
     home: Key,
     own: bool,
     primary: bool,
     /// Why it does not work, if it does not.
     problem: Option<String>,
+}
+
+impl Member {
+    fn document(&self) -> &Consensus {
+        self.signed.unverified()
+    }
 }
 
 /// All networks of this node.
@@ -62,13 +75,30 @@ fn unix() -> u64 {
     now_ms().unsigned_abs() / 1000
 }
 
-/// Reads and verifies the consensus file of the configuration.
-pub(crate) fn read_consensus(path: &Path) -> std::result::Result<SignedConsensus, NodeError> {
+/// Reads and verifies the consensus file of the configuration. Of a network with authorities it may be out of date: it
+/// says truly who they are, and they have a newer one.
+pub(crate) async fn read_consensus(path: &Path) -> std::result::Result<SignedConsensus, NodeError> {
     let fail = |reason: String| NodeError::Consensus { path: path.into(), reason };
     let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
     let signed = SignedConsensus::from_bytes(&bytes).map_err(|e| fail(e.to_string()))?;
-    signed.verify(unix()).map_err(|e| fail(e.to_string()))?;
-    Ok(signed)
+    let Err(stale) = signed.verify(unix()) else { return Ok(signed) };
+    let document = signed.authentic().map_err(|e| fail(e.to_string()))?;
+    if document.network.timing.voting == 0 {
+        return Err(fail(stale.to_string()));
+    }
+    tracing::info!("asking the network's authorities for a consensus of today");
+    let mut last = String::new();
+    for _ in 0..FETCHES {
+        match fetch::newest(&document.network, document.valid_after, unix()).await {
+            Ok(Some(new)) => return Ok(new),
+            Ok(None) => last = "they have none yet".into(),
+            Err(e) => last = e,
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Err(fail(format!(
+        "the file is out of date, and the network's authorities gave no newer consensus: {last}"
+    )))
 }
 
 fn draw_home(document: &Consensus) -> Result<Key> {
@@ -165,7 +195,7 @@ pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
     })?;
     let document =
         signed.verify(unix()).map_err(|e| bad_input(format!("The card's network cannot be used: {e}.")))?;
-    if !document.test {
+    if !document.network.test {
         return Err(refused(
             "A card can bring only a test network along; this one claims to be more. Start the node with that \
              network's consensus (--consensus) if you trust it.",
@@ -174,7 +204,7 @@ pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
     let home = draw_home(document)?;
     let alone = fog_tokenomics::membership::members(work.conn()).await.map_err(records::api)?.len() <= 1;
     insert(work.conn(), signed, &home, false, alone, Some(&card.id)).await?;
-    core.network.remember(signed.clone(), document.clone(), home, false, false);
+    core.network.remember(signed.clone(), home, None, false, false);
     if alone {
         change_ledger(work, document).await?;
     }
@@ -192,8 +222,8 @@ async fn change_ledger(work: &mut Work, to: &Consensus) -> Result<()> {
 /// Makes a network that this node is in its primary one. Nobody else may be a member of the present one's ledger.
 pub(crate) async fn move_to(work: &mut Work, document: &Consensus) -> Result<()> {
     for (query, id) in [
-        ("UPDATE node_networks SET is_primary = 0 WHERE id != ?", document.network),
-        ("UPDATE node_networks SET is_primary = 1 WHERE id = ?", document.network),
+        ("UPDATE node_networks SET is_primary = 0 WHERE id != ?", document.id()),
+        ("UPDATE node_networks SET is_primary = 1 WHERE id = ?", document.id()),
     ] {
         sqlx::query(query).bind(id.as_slice()).execute(work.conn()).await.map_err(database)?;
     }
@@ -213,6 +243,14 @@ pub(crate) async fn card_of(conn: &mut SqliteConnection, network: &Key) -> Resul
     Ok(person.flatten().and_then(|p| p.try_into().ok()))
 }
 
+/// Why this consensus, from this node's disk, cannot be used. One that is out of date can, if there are authorities to
+/// give a newer one: until then, nothing is sent.
+fn unusable(signed: &SignedConsensus) -> Option<String> {
+    let renewed = signed.unverified().network.timing.voting > 0;
+    let checked = if renewed { signed.authentic() } else { signed.verify(unix()) };
+    checked.err().map(|e| e.to_string())
+}
+
 impl Network {
     pub(crate) fn new(road: Arc<MixnetRoad>, inbound: mpsc::Sender<Vec<u8>>) -> Self {
         Self {
@@ -225,14 +263,23 @@ impl Network {
         }
     }
 
-    fn remember(&self, signed: SignedConsensus, document: Consensus, home: Key, own: bool, primary: bool) {
+    fn remember(
+        &self,
+        signed: SignedConsensus,
+        home: Key,
+        guards: Option<Guards>,
+        own: bool,
+        primary: bool,
+    ) -> Key {
         let mut members = self.members.write();
+        let network = signed.network();
         // What keeps it from working still does, if it is the same as before.
-        let before =
-            members.get(&document.network).filter(|m| m.document.valid_after == document.valid_after);
+        let valid_after = signed.unverified().valid_after;
+        let before = members.get(&network).filter(|m| m.document().valid_after == valid_after);
         let problem = before.and_then(|m| m.problem.clone());
-        let member = Member { signed, document: Arc::new(document), home, own, primary, problem };
-        members.insert(member.document.network, member);
+        let member = Member { signed: Arc::new(signed), network, guards, home, own, primary, problem };
+        members.insert(network, member);
+        network
     }
 
     /// Reads the networks from the database.
@@ -245,19 +292,15 @@ impl Network {
             let signed =
                 SignedConsensus::from_bytes(&row.get::<Vec<u8>, _>("consensus")).map_err(internal)?;
             let home: Key = row.get::<Vec<u8>, _>("home").try_into().map_err(|_| internal("home relay"))?;
-            let network = signed.network();
-            ids.push(network);
             let (own, primary) = (row.get("own"), row.get("is_primary"));
-            match signed.verify(unix()) {
-                Ok(document) => self.remember(signed.clone(), document.clone(), home, own, primary),
-                Err(e) => {
-                    tracing::warn!("a network cannot be used: {e}");
-                    let document =
-                        Consensus { network, test: own, valid_after: 0, valid_until: 0, relays: Vec::new() };
-                    self.remember(signed, document, home, own, primary);
-                    self.problem(&network, Some(e.to_string()));
-                }
+            let guards = row.get::<Option<Vec<u8>>, _>("guards").and_then(|bytes| Guards::from_bytes(&bytes));
+            let problem = unusable(&signed);
+            let network = self.remember(signed, home, guards, own, primary);
+            if let Some(problem) = problem {
+                tracing::warn!("a network cannot be used: {problem}");
+                self.problem(&network, Some(problem));
             }
+            ids.push(network);
         }
         Ok(ids)
     }
@@ -278,17 +321,17 @@ impl Network {
     }
 
     /// The verified consensus of a network.
-    pub(crate) fn document(&self, network: &Key) -> Option<Arc<Consensus>> {
-        self.members.read().get(network).map(|m| m.document.clone())
+    pub(crate) fn document(&self, network: &Key) -> Option<Consensus> {
+        self.members.read().get(network).map(|m| m.document().clone())
     }
 
     /// The layer of a relay, in whichever of the networks it is.
     pub(crate) fn layer(&self, relay: &Key) -> Option<u8> {
-        self.members.read().values().find_map(|m| Some(m.document.relay(relay)?.layer))
+        self.members.read().values().find_map(|m| Some(m.document().relay(relay)?.layer))
     }
 
     pub(crate) fn is_test(&self, network: &Key) -> bool {
-        self.members.read().get(network).is_some_and(|m| m.document.test)
+        self.members.read().get(network).is_some_and(|m| m.document().network.test)
     }
 
     /// My address in a network (none: the primary one), and its consensus where a card must carry it.
@@ -303,64 +346,68 @@ impl Network {
             None => members.values().find(|m| m.primary),
         };
         let member = member.ok_or_else(|| refused("This node is in no network."))?;
-        let network = member.document.network;
+        let network = member.network;
         let mailbox = PublicKey::from(&me.mailbox(&network)).to_bytes();
-        let consensus = member.document.test.then(|| member.signed.clone());
+        // Of a network with authorities it would be out of date in an hour: whoever joins that has a file of it.
+        let network_of = &member.document().network;
+        let carried = network_of.test && network_of.timing.voting == 0;
+        let consensus = carried.then(|| (*member.signed).clone());
         Ok((MixAddress { network, home: member.home, mailbox }, consensus))
     }
 
     /// Starts the client of a network, and its relays if it is ours.
     pub(crate) async fn start(&self, core: &Core, network: &Key, own_keys: Option<&TestNetwork>) {
-        let Some((document, home, own)) = self
+        let Some((signed, home, own, guards)) = self
             .members
             .read()
             .get(network)
             .filter(|m| m.problem.is_none())
-            .map(|m| (m.document.clone(), m.home, m.own))
+            .map(|m| (m.signed.clone(), m.home, m.own, m.guards.clone()))
         else {
             return;
         };
         if own && let Some(keys) = own_keys {
-            self.start_relays(&document, keys, &core.config.data_dir).await;
+            self.start_relays(&signed, keys, &core.config.data_dir).await;
         }
-        let config = ClientConfig {
-            consensus: document,
+        if let Some(client) = self.road.client(network) {
+            client.offer((*signed).clone());
+            return;
+        }
+        let (client, mut messages) = Client::start(ClientConfig {
+            consensus: signed,
             mailbox: core.me.mailbox(network),
-            home,
+            homes: vec![home],
             mean_delay: Duration::from_millis(core.settings.read().mean_delay_ms.into()),
-        };
-        match Client::start(config) {
-            Ok((client, mut messages)) => {
-                let client = Arc::new(client);
-                self.road.add(client.clone());
-                let inbound = self.inbound.clone();
-                tokio::spawn(async move {
-                    while let Some(message) = messages.recv().await {
-                        if inbound.send(message).await.is_err() {
-                            return;
-                        }
-                    }
-                });
-                let (mut home, cancel, endpoint) =
-                    (client.watch_home(), self.cancel.clone(), core.endpoint.clone());
-                drop(client);
-                tokio::spawn(async move {
-                    // Each time that the home link comes up: tell the contacts, and send what waits.
-                    loop {
-                        tokio::select! {
-                            () = cancel.cancelled() => return,
-                            up = home.wait_for(|s| *s == LinkState::Up) => if up.is_err() { return },
-                        }
-                        endpoint.announce();
-                        tokio::select! {
-                            () = cancel.cancelled() => return,
-                            down = home.wait_for(|s| *s != LinkState::Up) => if down.is_err() { return },
-                        }
-                    }
-                });
+            cover: Profile::Off,
+            entries: Entries::Pinned(guards.unwrap_or_default()),
+        });
+        let client = Arc::new(client);
+        self.road.add(client.clone());
+        let inbound = self.inbound.clone();
+        tokio::spawn(async move {
+            while let Some(message) = messages.recv().await {
+                let (Inbound::Message(datagram) | Inbound::Answer { message: datagram, .. }) = message;
+                if inbound.send(datagram).await.is_err() {
+                    return;
+                }
             }
-            Err(e) => self.problem(network, Some(e.to_string())),
-        }
+        });
+        let (mut home, cancel, endpoint) = (client.watch_home(), self.cancel.clone(), core.endpoint.clone());
+        drop(client);
+        tokio::spawn(async move {
+            // Each time that the home link comes up: tell the contacts, and send what waits.
+            loop {
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    up = home.wait_for(|s| *s == LinkState::Up) => if up.is_err() { return },
+                }
+                endpoint.announce();
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    down = home.wait_for(|s| *s != LinkState::Up) => if down.is_err() { return },
+                }
+            }
+        });
     }
 
     /// For [`After::StartNetwork`] and [`After::Moved`]: re-reads what is primary, then starts.
@@ -380,24 +427,24 @@ impl Network {
         });
     }
 
-    async fn start_relays(&self, document: &Arc<Consensus>, keys: &TestNetwork, data_dir: &Path) {
+    async fn start_relays(&self, signed: &Arc<SignedConsensus>, keys: &TestNetwork, data_dir: &Path) {
+        let network = keys.id();
         let folder = data_dir.join("relays");
         if let Err(e) = std::fs::create_dir_all(&folder) {
-            self.problem(&document.network, Some(format!("{} cannot be made: {e}", folder.display())));
+            self.problem(&network, Some(format!("{} cannot be made: {e}", folder.display())));
             return;
         }
-        let (sender, receiver) = watch::channel(document.clone());
+        let (sender, receiver) = watch::channel(signed.clone());
         let mut problem = None;
         let running: Vec<Key> = self.relays.lock().iter().map(Relay::id).collect();
         for (keys, listen, _) in keys.relays().filter(|(keys, ..)| !running.contains(&keys.id())) {
-            let replay_file: Option<PathBuf> =
-                Some(folder.join(format!("{}.tags", betanet::short(&keys.id()))));
-            match Relay::start(
-                RelayConfig { replay_file, ..RelayConfig::new(keys, listen) },
-                receiver.clone(),
-            )
-            .await
-            {
+            let folder = folder.join(betanet::short(&keys.id()));
+            let started = async {
+                std::fs::create_dir_all(&folder)?;
+                let folder = Some(folder);
+                Relay::start(RelayConfig { folder, ..RelayConfig::new(keys, listen) }, receiver.clone()).await
+            };
+            match started.await {
                 Ok(relay) => self.relays.lock().push(relay),
                 Err(e) => problem = Some(format!("a relay of the test network does not run: {e}")),
             }
@@ -406,7 +453,7 @@ impl Network {
         if problem.is_some() {
             tracing::warn!("{}", problem.as_deref().unwrap_or_default());
         }
-        self.problem(&document.network, problem);
+        self.problem(&network, problem);
     }
 
     /// Keeps an eye on the networks: retries relays whose port was in use, tells the page what changed.
@@ -423,6 +470,9 @@ impl Network {
             if tokio::time::Instant::now() >= retry_at {
                 retry_at = tokio::time::Instant::now() + RETRY;
                 core.network.retry_relays(&core, own_keys.as_ref()).await;
+            }
+            if let Err(e) = core.network.keep(&core).await {
+                tracing::warn!("what a network needs after a restart is not kept: {e}");
             }
             if tokio::time::Instant::now() >= prune_at {
                 prune_at = tokio::time::Instant::now() + PRUNE_EVERY;
@@ -441,12 +491,42 @@ impl Network {
 
     async fn retry_relays(&self, core: &Core, own_keys: Option<&TestNetwork>) {
         let Some(keys) = own_keys else { return };
-        let document = {
+        let signed = {
             let members = self.members.read();
-            members.get(&keys.id()).filter(|m| m.own && m.problem.is_some()).map(|m| m.document.clone())
+            members.get(&keys.id()).filter(|m| m.own && m.problem.is_some()).map(|m| m.signed.clone())
         };
-        let Some(document) = document.filter(|d| !d.relays.is_empty()) else { return };
-        self.start_relays(&document, keys, &core.config.data_dir).await;
+        let Some(signed) = signed.filter(|s| unusable(s).is_none()) else { return };
+        self.start_relays(&signed, keys, &core.config.data_dir).await;
+    }
+
+    /// Writes down newer consensuses and pinned entries.
+    async fn keep(&self, core: &Core) -> Result<()> {
+        for client in self.road.clients() {
+            let (view, guards) = (client.view(), client.unsaved_guards());
+            let newer = {
+                let mut members = self.members.write();
+                let Some(member) = members.get_mut(&view.network()) else { continue };
+                let newer = member.document().valid_after < view.consensus().valid_after;
+                if newer {
+                    member.signed = view.signed().clone();
+                }
+                newer
+            };
+            if newer {
+                let mut conn = core.pool.acquire().await.map_err(database)?;
+                renew(&mut conn, view.signed()).await?;
+            }
+            if let Some(guards) = guards {
+                let mut conn = core.pool.acquire().await.map_err(database)?;
+                sqlx::query("UPDATE node_networks SET guards = ? WHERE id = ?")
+                    .bind(guards)
+                    .bind(view.network().as_slice())
+                    .execute(&mut *conn)
+                    .await
+                    .map_err(database)?;
+            }
+        }
+        Ok(())
     }
 
     /// Everything for the circuits screen.
@@ -456,17 +536,17 @@ impl Network {
         let (mut sent, mut received) = (0, 0);
         let mut worst: Option<(NetworkHealth, String)> = None;
         for member in members.values() {
-            let client = self.road.client(&member.document.network);
+            let client = self.road.client(&member.network);
             let home_state = client.as_ref().map(|c| c.home_state()).unwrap_or_default();
             if let Some(client) = &client {
-                let (s, r) = client.counters();
-                sent += s;
-                received += r;
+                let traffic = client.traffic();
+                sent += traffic.sent;
+                received += traffic.received;
             }
             if member.primary {
                 worst = Some(health(member, client.as_deref(), &home_state));
             }
-            let relays = member.document.relays.iter().map(|relay| {
+            let relays = member.document().relays.iter().map(|relay| {
                 let (delivered_share, in_use) =
                     client.as_ref().map_or((None, false), |c| c.relay_health(&relay.id));
                 RelayView {
@@ -480,14 +560,14 @@ impl Network {
                 }
             });
             networks.push(MixnetView {
-                id: hex(&member.document.network),
-                test: member.document.test,
+                id: hex(&member.network),
+                test: member.document().network.test,
                 own: member.own,
                 relays: relays.collect(),
                 home: Some(hex(&member.home)),
                 home_connected: home_state == LinkState::Up,
                 valid_until: seconds(
-                    i64::try_from(member.document.valid_until).unwrap_or(i64::MAX).saturating_mul(1000),
+                    i64::try_from(member.document().valid_until).unwrap_or(i64::MAX).saturating_mul(1000),
                 ),
             });
         }

@@ -34,18 +34,18 @@ fn sentence(e: &fog_tokenomics::Error) -> String {
 /// Opens the ledger of a network and joins it.
 pub(crate) async fn open_ledger(work: &mut Work, document: &Consensus) -> Result<()> {
     let genesis =
-        if document.test { Genesis::test(document.network) } else { Genesis::baseline(document.network) };
+        if document.network.test { Genesis::test(document.id()) } else { Genesis::baseline(document.id()) };
     fog_tokenomics::migrate(work.conn()).await.map_err(api)?;
     match fog_tokenomics::genesis(work.conn()).await {
         // Once open it stays as it was opened, also while the consensus cannot be verified (a wrong clock, say).
-        Ok(known) if known.network == document.network => {}
+        Ok(known) if known.network == document.id() => {}
         _ => fog_tokenomics::open(work.conn(), &genesis).await.map_err(api)?,
     }
     let core = work.core.clone();
     let known = fog_tokenomics::membership::members(work.conn()).await.map_err(api)?;
     if !known.iter().any(|m| m.person == core.id) {
         let name = core.settings.read().name.clone();
-        let join = Join { network: document.network, person: core.id, name, time_ms: work.now() };
+        let join = Join { network: document.id(), person: core.id, name, time_ms: work.now() };
         let join = Signed::sign(join, &core.me.signing()).map_err(api)?;
         apply(work, &Record::Join(join)).await?;
     }

@@ -46,7 +46,9 @@ async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
     migrator.dangerous_set_table_name("_migrations_node");
     migrator.run(pool).await?;
     fog_p2p::migrate(pool).await?;
-    fog_jobs::migrate(&mut *pool.acquire().await?).await
+    let mut conn = pool.acquire().await?;
+    fog_p2p::outbox::adopt(&mut conn, crate::wire::lane).await?;
+    fog_jobs::migrate(&mut conn).await
 }
 
 pub(crate) async fn meta(conn: &mut SqliteConnection, key: &str) -> sqlx::Result<Option<String>> {
@@ -88,6 +90,25 @@ mod tests {
             meta(&mut pool.acquire().await.expect("conn"), "a").await.expect("reads").as_deref(),
             Some("1")
         );
+    }
+
+    #[tokio::test]
+    async fn messages_that_were_put_before_there_were_lanes_get_theirs() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("fog.db");
+        let pool = open(&path).await.expect("opens");
+        for kind in [crate::wire::CHAT, crate::wire::HELLO, crate::wire::JOB] {
+            let insert = "INSERT INTO p2p_outbox (id, peer, kind, priority, body, created_ms, sequence) \
+                          VALUES (randomblob(16), zeroblob(32), ?, 1, x'01', 0, 7)";
+            sqlx::query(insert).bind(i64::from(kind)).execute(&pool).await.expect("writes");
+        }
+        pool.close().await;
+        let pool = open(&path).await.expect("opens");
+        let rows: Vec<(i64, i64)> = sqlx::query_as("SELECT lane, sequence FROM p2p_outbox ORDER BY rowid")
+            .fetch_all(&pool)
+            .await
+            .expect("reads");
+        assert_eq!(rows, [(i64::from(crate::wire::lane::CHAT), 7), (0, 0), (0, 0)]);
     }
 
     #[tokio::test]

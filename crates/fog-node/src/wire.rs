@@ -16,6 +16,35 @@ pub(crate) const JOB: u16 = 5;
 /// A countersigned receipt for everybody's ledger (`fog_jobs::Settlement`).
 pub(crate) const SETTLEMENT: u16 = 6;
 
+/// The lanes: what takes effect in the order in which it was sent. Lanes do not wait for each other. A lane's number
+/// must keep its meaning, since messages in the outbox have theirs.
+pub(crate) mod lane {
+    /// Chat messages and what was read.
+    pub(crate) const CHAT: u8 = 1;
+    /// Signed statements.
+    pub(crate) const RECORDS: u8 = 2;
+    /// Receipts for everybody's ledger.
+    pub(crate) const SETTLEMENTS: u8 = 3;
+    /// Offers of jobs, and taking them back. An offer may have to wait for a join; what is said of other jobs does
+    /// not wait for it.
+    pub(crate) const OFFERS: u8 = 4;
+    /// Everything else about jobs but their data.
+    pub(crate) const JOBS: u8 = 5;
+    /// The data of jobs.
+    pub(crate) const DATA: u8 = 6;
+}
+
+/// The lane of a kind of message. Cards come whenever they come: the latest counts. Messages about jobs are in several
+/// lanes; those that a version without lanes left in the outbox stay without an order.
+pub(crate) fn lane(kind: u16) -> u8 {
+    match kind {
+        CHAT | READ => lane::CHAT,
+        RECORD => lane::RECORDS,
+        SETTLEMENT => lane::SETTLEMENTS,
+        _ => fog_p2p::outbox::UNORDERED,
+    }
+}
+
 /// The longest text of a chat message, bytes of UTF-8.
 pub(crate) const MAX_TEXT: usize = 64 * 1024;
 /// The most ids in one [`Read`].

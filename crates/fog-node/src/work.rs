@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::error::{Result, database, internal};
 use crate::time::now_ms;
+use crate::wire;
 use betanet::Key;
 use fog_api::EventBody;
 use fog_p2p::outbox::{self, OutboxError, Outgoing, Priority};
@@ -75,7 +76,7 @@ impl Work {
         self.after.push(After::Emit(event));
     }
 
-    /// Puts a message into the outbox, as part of this work.
+    /// Puts a message into the outbox, as part of this work, in the lane of its kind.
     pub(crate) async fn send(
         &mut self,
         peer: PeerKey,
@@ -83,8 +84,20 @@ impl Work {
         priority: Priority,
         body: Vec<u8>,
     ) -> Result<MessageId> {
+        self.send_in(wire::lane(kind), peer, kind, priority, body).await
+    }
+
+    /// Puts a message into this lane of the outbox.
+    pub(crate) async fn send_in(
+        &mut self,
+        lane: u8,
+        peer: PeerKey,
+        kind: u16,
+        priority: Priority,
+        body: Vec<u8>,
+    ) -> Result<MessageId> {
         let id: MessageId = rand::rng().random();
-        let message = Outgoing { id, peer, kind, priority, body };
+        let message = Outgoing { id, peer, kind, lane, priority, body };
         match outbox::put(&mut self.tx, &message, self.now_ms).await {
             Ok(()) => {}
             Err(OutboxError::Database(e)) => return Err(database(e)),

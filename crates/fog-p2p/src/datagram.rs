@@ -5,8 +5,13 @@ use serde::{Deserialize, Serialize};
 
 /// The most fragments of a message.
 pub const MAX_FRAGMENTS: u16 = 1024;
-/// Bytes that a fragment's header takes at most.
-pub const FRAGMENT_HEADER: usize = 1 + 16 + 2 + 3 + 3 + 5 + 3;
+/// The highest number of a message in its lane: seven bytes as postcard writes it.
+pub const MAX_SEQUENCE: u64 = (1 << 49) - 1;
+/// The lane whose messages have no order.
+pub const UNORDERED: u8 = 0;
+/// Bytes that a fragment's header takes at most: the datagram's tag, message, kind, place, index, count, total and
+/// the length of the data, as postcard writes them.
+pub const FRAGMENT_HEADER: usize = 1 + 16 + 3 + Place::LEN + 2 + 2 + 3 + 2;
 /// The most acknowledgements in one datagram.
 const MAX_ACKS: usize = 64;
 
@@ -29,6 +34,8 @@ pub struct Fragment {
     pub message: MessageId,
     /// The application's word for what it is.
     pub kind: u16,
+    /// Where it stands among the others.
+    pub place: Place,
     /// Which piece, from 0.
     pub index: u16,
     /// Of how many.
@@ -38,6 +45,41 @@ pub struct Fragment {
     /// The piece.
     #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
+}
+
+/// Where a message stands among its sender's messages to the same receiver.
+///
+/// It takes effect once `after` has. What lay in between was delivered or withdrawn when this was written, and never
+/// comes again: so the receiver waits for nothing that the sender no longer has, and a number may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// Of which lane; [`UNORDERED`] stands alone, and the rest is 0 then.
+    pub lane: u8,
+    /// Its number in the lane, from 1. Higher ones were put into the outbox later.
+    pub sequence: u64,
+    /// The message before it that was still in the sender's outbox; 0 if there was none.
+    pub after: u64,
+    /// The sender's start. Numbers of different starts are not compared: after a backup was put back, a sender gives
+    /// some again.
+    pub run: u32,
+}
+
+impl Place {
+    /// Bytes that it takes at most.
+    const LEN: usize = 1 + 7 + 7 + 5;
+
+    /// True if it has its turn; false if it may take effect at any time.
+    pub fn is_ordered(&self) -> bool {
+        self.lane != UNORDERED
+    }
+
+    fn is_valid(&self) -> bool {
+        if self.is_ordered() {
+            self.after < self.sequence && self.sequence <= MAX_SEQUENCE
+        } else {
+            self.sequence == 0 && self.after == 0
+        }
+    }
 }
 
 /// How much of a message has arrived.
@@ -71,6 +113,7 @@ impl Datagram {
                     && f.index < f.count
                     && f.total as usize <= MAX_MESSAGE
                     && f.data.len() <= f.total as usize
+                    && f.place.is_valid()
             }
             Self::Acks(acks) => {
                 acks.len() <= MAX_ACKS
@@ -87,12 +130,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn place() -> impl Strategy<Value = Place> {
+        let ordered = (1u8.., 1..=MAX_SEQUENCE, any::<prop::sample::Index>(), any::<u32>()).prop_map(
+            |(lane, sequence, after, run)| {
+                let after = after.index(sequence as usize) as u64;
+                Place { lane, sequence, after, run }
+            },
+        );
+        prop_oneof![ordered, any::<u32>().prop_map(|run| Place { run, ..Place::default() })]
+    }
+
+    #[test]
+    fn the_longest_header_is_as_long_as_said() {
+        let place = Place { lane: 255, sequence: MAX_SEQUENCE, after: MAX_SEQUENCE - 1, run: u32::MAX };
+        let (count, data) = (MAX_FRAGMENTS, vec![7; 16_383]);
+        let total = MAX_MESSAGE as u32;
+        let f = Fragment { message: [9; 16], kind: u16::MAX, place, index: count - 1, count, total, data };
+        assert_eq!(Datagram::Fragment(f).encode().len(), 16_383 + FRAGMENT_HEADER);
+    }
+
     proptest! {
         #[test]
         fn fragments_survive_coding_within_their_header(
-            message: [u8; 16], kind: u16, count in 1..=MAX_FRAGMENTS, data in proptest::collection::vec(any::<u8>(), 0..1800)
+            message: [u8; 16], kind: u16, place in place(), count in 1..=MAX_FRAGMENTS,
+            data in proptest::collection::vec(any::<u8>(), 0..1800)
         ) {
-            let f = Fragment { message, kind, index: count - 1, count, total: MAX_MESSAGE as u32, data };
+            let f = Fragment { message, kind, place, index: count - 1, count, total: MAX_MESSAGE as u32, data };
             let len = f.data.len();
             let bytes = Datagram::Fragment(f.clone()).encode();
             prop_assert!(bytes.len() <= len + FRAGMENT_HEADER);
@@ -107,13 +170,20 @@ mod tests {
 
     #[test]
     fn impossible_fragments_are_refused() {
-        let good = Fragment { message: [0; 16], kind: 0, index: 0, count: 1, total: 3, data: vec![1, 2, 3] };
+        let place = Place { lane: 1, sequence: 5, after: 4, run: 1 };
+        let good =
+            Fragment { message: [0; 16], kind: 0, place, index: 0, count: 1, total: 3, data: vec![1, 2, 3] };
+        assert!(Datagram::decode(&Datagram::Fragment(good.clone()).encode()).is_some());
         for bad in [
             Fragment { index: 1, ..good.clone() },
             Fragment { count: 0, ..good.clone() },
             Fragment { count: MAX_FRAGMENTS + 1, ..good.clone() },
             Fragment { total: MAX_MESSAGE as u32 + 1, ..good.clone() },
             Fragment { total: 2, ..good.clone() },
+            Fragment { place: Place { after: 5, ..place }, ..good.clone() },
+            Fragment { place: Place { sequence: 0, after: 0, ..place }, ..good.clone() },
+            Fragment { place: Place { sequence: MAX_SEQUENCE + 1, ..place }, ..good.clone() },
+            Fragment { place: Place { lane: UNORDERED, ..place }, ..good.clone() },
         ] {
             assert_eq!(Datagram::decode(&Datagram::Fragment(bad).encode()), None);
         }

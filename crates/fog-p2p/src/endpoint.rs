@@ -33,7 +33,8 @@ const BURST: usize = 32;
 #[derive(Debug)]
 pub enum Event {
     /// A message is here: let it take effect in a transaction with [`crate::inbox::first_time`], commit, then
-    /// [`Endpoint::confirm`]; or [`Endpoint::reject`] if it cannot be stored now.
+    /// [`Endpoint::confirm`]; or [`Endpoint::reject`] if it cannot be stored now. The next of its lane follows when it
+    /// is confirmed.
     Incoming {
         /// From whom, proven.
         peer: PeerKey,
@@ -78,9 +79,14 @@ fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
-/// The number of this start. It is on disk before the first acknowledgement carries it.
+/// The number of this start. It is on disk before anything that is sent carries it. It is counted, so that it rises
+/// also when the clock is set back; and it follows the clock in seconds, so that it rises also when the database is
+/// that of a backup.
 async fn count_start(pool: &SqlitePool) -> sqlx::Result<u32> {
-    sqlx::query_scalar("UPDATE p2p_starts SET starts = starts + 1 RETURNING starts").fetch_one(pool).await
+    sqlx::query_scalar("UPDATE p2p_starts SET starts = max(starts + 1, min(?, 4294967295)) RETURNING starts")
+        .bind((unix_ms() / 1000) as i64)
+        .fetch_one(pool)
+        .await
 }
 
 enum Command {
@@ -140,7 +146,8 @@ impl Endpoint {
         self.command(Command::Wake);
     }
 
-    /// The application took a message out of the outbox.
+    /// The application took a message out of the outbox, and has committed that. What comes after it in its lane does
+    /// not wait for it any more. The message itself may take effect all the same, if it was on its way.
     pub fn withdraw(&self, id: MessageId) {
         self.command(Command::Withdraw(id));
     }
@@ -162,7 +169,7 @@ impl Endpoint {
         self.command(Command::Confirm(peer, id));
     }
 
-    /// The message could not be stored now; the sender will send it again.
+    /// The message could not be stored now; the sender will send it again. Its lane waits for it.
     pub fn reject(&self, peer: PeerKey, id: MessageId) {
         self.command(Command::Reject(peer, id));
     }
@@ -285,7 +292,7 @@ impl Driver {
             }
             Command::RemovePeer(peer) => self.sessions.remove_peer(&peer),
             Command::Confirm(peer, id) => self.sessions.confirm(now, &peer, &id),
-            Command::Reject(peer, id) => self.sessions.reject(&peer, &id),
+            Command::Reject(peer, id) => self.sessions.reject(now, &peer, &id),
             Command::Announce => self.announce(None),
         }
     }

@@ -9,7 +9,7 @@ use snow::Builder;
 use x25519_dalek::StaticSecret;
 
 const PATTERN: &str = "Noise_X_25519_ChaChaPoly_BLAKE2s";
-const PROLOGUE: &[u8] = b"fog envelope 1";
+const PROLOGUE: &[u8] = b"fog envelope 2";
 /// Ephemeral key, sealed static key with its tag, the payload's tag.
 pub const OVERHEAD: usize = 32 + 48 + 16;
 /// Two bytes say how long the content is; the rest is padding.

@@ -3,7 +3,8 @@
 //! A message goes into the *outbox* in the same transaction as the state that caused it, and leaves the outbox
 //! only when the other side has acknowledged it. The receiver acknowledges only after it has committed what
 //! the message did, together with the message's id. So every message takes effect exactly once, whatever is
-//! killed in between.
+//! killed in between. Messages of one *lane* to one peer take effect in the order in which they were put; lanes do not
+//! wait for each other, so that a long message holds up nobody but its own.
 //!
 //! ```text
 //!  app tx ── outbox::put ──> commit ── Endpoint::wake
@@ -13,11 +14,12 @@
 //!                                        ▼
 //!  app tx <── Event::Incoming ── reassembly ── open envelope
 //!    └ inbox::first_time, effects, commit ── Endpoint::confirm ── acknowledgement ──> sender: Event::Delivered
+//!                                                              └ the next of the lane
 //! ```
 //!
 //! * [`envelope`]: the road-independent sealed datagram (Noise X: the sender is authenticated, and hidden).
 //! * [`datagram`]: what is inside: fragments, acknowledgements, presence.
-//! * [`session`]: fragmenting, reassembly, retransmission for all peers; a state machine without IO.
+//! * [`session`]: fragmenting, reassembly, order, retransmission for all peers; a state machine without IO.
 //! * [`outbox`], [`inbox`]: the tables, used inside the caller's transactions.
 //! * [`transport`]: the small trait that a road implements; [`mixnet`] is the first.
 //! * [`endpoint`]: the driver.

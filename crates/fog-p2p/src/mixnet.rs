@@ -56,7 +56,7 @@ pub struct MixnetRoad {
 impl MixnetRoad {
     /// Adds (or replaces) the client of a network.
     pub fn add(&self, client: Arc<Client>) {
-        self.clients.write().insert(client.consensus().network, client);
+        self.clients.write().insert(client.view().network(), client);
     }
 
     /// All clients.
@@ -105,8 +105,8 @@ impl Transport for MixnetRoad {
             self.client(&to.network).ok_or_else(|| unreachable("this node is not in that network"))?;
         match client.send(level, &to.home, &to.mailbox, datagram) {
             Ok(hops) => Ok(Route { hops: hops.iter().map(|h| (h.relay, h.delay)).collect() }),
-            Err(SendError::Busy) => Err(TransportError::Busy),
-            Err(SendError::Path(e)) => Err(TransportError::Later(e.to_string())),
+            Err(SendError::Busy(_)) => Err(TransportError::Busy),
+            Err(e @ (SendError::Path(_) | SendError::Stale)) => Err(TransportError::Later(e.to_string())),
             Err(e) => Err(unreachable(&e.to_string())),
         }
     }

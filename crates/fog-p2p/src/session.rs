@@ -1,21 +1,32 @@
-//! Fragmenting, reassembly and retransmission for all peers: a state machine without IO.
+//! Fragmenting, reassembly, order and retransmission for all peers: a state machine without IO.
+//!
+//! Messages of one lane of one peer are handed over one at a time, in the order of their numbers. Each fragment says
+//! which message it comes after ([`crate::datagram::Place`]): the last one before it that its sender still has. The
+//! receiver keeps in memory only how far a lane has come. When it starts anew, it waits for exactly what the sender
+//! still has, and of which the inbox knows whether it took effect. A message that is whole too early waits in
+//! reassembly, within its bounds; it is the first to make room.
 //!
 //! The driver tells what happened and when; [`Sessions::poll`] says what to do next. Bounds hold for every
 //! peer: fragments in flight, messages being sent, bytes being reassembled. A stranger gets next to nothing:
 //! a few short messages of the kinds that introduce somebody.
 
 mod incoming;
+mod lanes;
+mod order;
 mod outgoing;
 mod pace;
+mod receiving;
 
-use crate::datagram::{Ack, Datagram, FRAGMENT_HEADER, Fragment};
+use crate::datagram::{Ack, Datagram, FRAGMENT_HEADER, Fragment, UNORDERED};
 use crate::outbox::Waiting;
 use crate::transport::{Address, Route};
 use crate::{MessageId, PeerKey, envelope};
 use incoming::{Incoming, Recent};
+use lanes::{Lanes, Rank};
+use order::Order;
 use outgoing::Outgoing;
 use pace::Pace;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Messages being sent to one peer at once; the others wait in the outbox.
@@ -46,7 +57,8 @@ pub enum Output {
         /// What.
         content: Datagram,
     },
-    /// A whole message is here. Call [`Sessions::confirm`] once it took effect.
+    /// A whole message is here, and it is its turn. Call [`Sessions::confirm`] once it took effect, or
+    /// [`Sessions::reject`]; until then nothing more comes from its lane.
     Deliver {
         /// From whom, proven.
         peer: PeerKey,
@@ -72,9 +84,12 @@ pub enum Output {
 struct Peer {
     address: Option<Address>,
     known: bool,
-    waiting: BTreeMap<(u8, u64), Waiting>,
+    lanes: Lanes,
     active: Vec<Outgoing>,
     incoming: HashMap<MessageId, Incoming>,
+    order: Order,
+    /// The peer's start, as its acknowledgements tell.
+    their_start: u32,
     acks: VecDeque<Ack>,
     acks_due: Option<Instant>,
     last_heard: Option<Instant>,
@@ -95,10 +110,17 @@ struct OpenAck {
     route: Route,
 }
 
+/// Where a message that goes out stands.
+struct Slot {
+    peer: PeerKey,
+    lane: u8,
+    rank: Rank,
+}
+
 /// All peers.
 pub struct Sessions {
     peers: HashMap<PeerKey, Peer>,
-    by_message: HashMap<MessageId, PeerKey>,
+    by_message: HashMap<MessageId, Slot>,
     recent: Recent,
     outputs: VecDeque<Output>,
     piece: usize,
@@ -108,12 +130,14 @@ pub struct Sessions {
     resent: u64,
     /// The last attempt at putting a message together: the start in the upper half, a count in the lower.
     attempt: u64,
+    /// The start.
+    run: u32,
 }
 
 impl Sessions {
     /// Sessions over a road with datagrams of this length. `stranger_kinds` are the kinds of message that
     /// somebody unknown may send. `start` rises from one start of the program to the next, whatever the clock
-    /// does: what was put together before a restart is told apart by it.
+    /// does: what was put together or numbered before a restart is told apart by it.
     pub fn new(datagram_len: usize, patience: Duration, stranger_kinds: Vec<u16>, start: u32) -> Self {
         Self {
             peers: HashMap::new(),
@@ -126,6 +150,7 @@ impl Sessions {
             counter: 0,
             resent: 0,
             attempt: u64::from(start) << 32,
+            run: start,
         }
     }
 
@@ -149,7 +174,7 @@ impl Sessions {
     /// Forgets a peer (blocked): nothing of theirs is put together or answered.
     pub fn remove_peer(&mut self, peer: &PeerKey) {
         self.peers.remove(peer);
-        self.by_message.retain(|_, p| p != peer);
+        self.by_message.retain(|_, slot| slot.peer != *peer);
     }
 
     /// The peers that are ours, with their addresses; only those heard since then, if a time is given.
@@ -161,53 +186,48 @@ impl Sessions {
             .collect()
     }
 
-    /// A message waits in the outbox.
+    /// A message waits in the outbox. The caller tells of all that it holds before the next [`Sessions::poll`]: a
+    /// message that is not told of counts as delivered or withdrawn.
     pub fn enqueue(&mut self, message: Waiting) {
         if self.by_message.contains_key(&message.id) {
             return;
         }
         self.counter += 1;
-        self.by_message.insert(message.id, message.peer);
-        let peer = self.peers.entry(message.peer).or_insert_with(Peer::new);
-        peer.waiting.insert((message.priority as u8, self.counter), message);
+        let (id, key, lane) = (message.id, message.peer, message.lane);
+        let peer = self.peers.entry(key).or_insert_with(Peer::new);
+        let rank = peer.lanes.add(message, self.counter);
+        self.by_message.insert(id, Slot { peer: key, lane, rank });
+        peer.arrange();
     }
 
-    /// A message was taken out of the outbox by the application.
+    /// A message was taken out of the outbox by the application. If it is on its way already, it may take effect all
+    /// the same; what comes after it does not wait for it.
     pub fn withdraw(&mut self, id: &MessageId) {
-        if let Some(peer) = self.by_message.remove(id).and_then(|p| self.peers.get_mut(&p)) {
-            peer.waiting.retain(|_, w| w.id != *id);
-            peer.active.retain(|m| m.id != *id);
+        let Some(slot) = self.by_message.remove(id) else { return };
+        let Some(peer) = self.peers.get_mut(&slot.peer) else { return };
+        peer.lanes.remove(slot.lane, &slot.rank, false);
+        peer.active.retain(|m| m.id != *id);
+        let (lanes, done) = (&peer.lanes, peer.lanes.done(slot.lane));
+        for message in peer.active.iter_mut().filter(|m| m.lane == slot.lane) {
+            message.retell(lanes.after(message.lane, message.sequence), done);
         }
+        peer.arrange();
     }
 
     /// The messages whose bodies are needed now; answer with [`Sessions::load`].
     pub fn wants(&self) -> Vec<MessageId> {
-        let wants = |p: &Peer| {
-            let free = ACTIVE.saturating_sub(p.active.len());
-            // A more urgent message overtakes even when all places are taken.
-            let urgent = p.active.iter().map(|m| m.priority as u8).max().unwrap_or(u8::MAX);
-            let overtakes = usize::from(free == 0 && p.waiting.keys().next().is_some_and(|k| k.0 < urgent));
-            let room = (free + overtakes).min(ACTIVE * 2);
-            p.waiting.values().take(room).map(|w| w.id).collect::<Vec<_>>()
-        };
-        self.peers
-            .values()
-            .filter(|p| p.address.is_some() && p.active.len() < ACTIVE * 2)
-            .flat_map(wants)
-            .collect()
+        self.peers.values().filter(|p| p.address.is_some()).flat_map(Peer::wants).collect()
     }
 
     /// The body of a wanted message; none when it is gone.
     pub fn load(&mut self, id: &MessageId, body: Option<Vec<u8>>) {
-        let Some(peer) = self.by_message.get(id).and_then(|p| self.peers.get_mut(p)) else { return };
-        let Some(key) = peer.waiting.iter().find(|(_, w)| w.id == *id).map(|(k, _)| *k) else { return };
-        let Some(waiting) = peer.waiting.remove(&key) else { return };
-        match body {
-            Some(body) => {
-                peer.active.push(Outgoing::new(&waiting, body, self.piece));
-                peer.active.sort_by_key(|m| m.priority);
-            }
-            None => _ = self.by_message.remove(id),
+        let Some(slot) = self.by_message.get(id) else { return };
+        let (lane, rank) = (slot.lane, slot.rank);
+        let Some(peer) = self.peers.get_mut(&slot.peer) else { return };
+        let Some(body) = body else { return self.withdraw(id) };
+        if let Some((came, waiting)) = peer.lanes.load(lane, &rank) {
+            peer.active.push(Outgoing::new(&waiting, came, body, self.piece));
+            peer.arrange();
         }
     }
 
@@ -238,82 +258,35 @@ impl Sessions {
         }
     }
 
-    fn fragment(&mut self, now: Instant, peer: PeerKey, fragment: Fragment) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let id = fragment.message;
-        if self.recent.contains(&peer, &id) {
-            if !state.known {
-                return;
-            }
-            state.came_again(now, &id, self.patience, &mut self.outputs);
-            state.acknowledge(Ack { message: id, complete: true, attempt: 0, have: Vec::new() }, now);
-            return;
-        }
-        if !state.incoming.contains_key(&id) {
-            state.make_room(&fragment);
-            self.attempt += 1;
-            state.incoming.insert(id, Incoming::new(&fragment, self.attempt, now));
-        }
-        let Some(entry) = state.incoming.get_mut(&id) else { return };
-        if let Some((kind, body)) = entry.add(fragment, now) {
-            self.outputs.push_back(Output::Deliver { peer, id, kind, body });
-        } else if !entry.is_delivered() && state.known {
-            let (attempt, have) = (entry.attempt(), entry.have());
-            state.acknowledge(Ack { message: id, complete: false, attempt, have }, now + ACK_DELAY);
-        }
-    }
-
-    /// The message took effect and is on disk: acknowledge it.
-    pub fn confirm(&mut self, now: Instant, peer: &PeerKey, id: &MessageId) {
-        self.recent.insert(*peer, *id);
-        if let Some(state) = self.peers.get_mut(peer) {
-            state.incoming.remove(id);
-            if !state.known {
-                return; // refused, or without an address: there is nowhere to answer to
-            }
-            state.acknowledge(Ack { message: *id, complete: true, attempt: 0, have: Vec::new() }, now);
-        }
-    }
-
-    /// The message could not take effect now (disk full, say): forget it, the sender will send it again.
-    pub fn reject(&mut self, peer: &PeerKey, id: &MessageId) {
-        if let Some(state) = self.peers.get_mut(peer) {
-            state.incoming.remove(id);
-        }
-    }
-
     fn acknowledged(&mut self, now: Instant, peer: PeerKey, ack: &Ack) {
-        if self.by_message.get(&ack.message) != Some(&peer) {
+        let Some(slot) = self.by_message.get(&ack.message).filter(|s| s.peer == peer) else {
             return; // acknowledged before, or somebody else's
-        }
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let address = state.address.clone();
-        let Some(message) = state.active.iter_mut().find(|m| m.id == ack.message) else {
-            // Acknowledged by an earlier run's copy while it still waits here.
-            if ack.complete {
-                state.waiting.retain(|_, w| w.id != ack.message);
-                self.by_message.remove(&ack.message);
-                self.outputs.push_back(Output::Delivered(ack.message));
-            }
-            return;
         };
-        let (arrived, proven) = message.arrived(ack, now);
-        state.pace.acknowledged(arrived.len(), &proven);
-        for (index, sent, route) in arrived {
-            self.outputs.push_back(Output::FragmentArrived(
-                ack.message,
-                index,
-                now.saturating_duration_since(sent),
-            ));
-            if let Some(address) = &address {
-                self.outputs.push_back(Output::Feedback(address.clone(), route, true));
+        let (lane, rank) = (slot.lane, slot.rank);
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        if !ack.complete {
+            state.hear_start((ack.attempt >> 32) as u32);
+        }
+        // It may be acknowledged while it waits here: by what an earlier run sent.
+        let mut told_sent = true;
+        if let Some(message) = state.active.iter_mut().find(|m| m.id == ack.message) {
+            let (arrived, proven) = message.arrived(ack, now);
+            state.pace.acknowledged(arrived.len(), &proven);
+            for (index, sent, route) in arrived {
+                let after = now.saturating_duration_since(sent);
+                self.outputs.push_back(Output::FragmentArrived(ack.message, index, after));
+                if let Some(address) = &state.address {
+                    self.outputs.push_back(Output::Feedback(address.clone(), route, true));
+                }
             }
+            message.retell(state.lanes.after(lane, message.sequence), state.lanes.done(lane));
+            told_sent = message.told_sent;
         }
         if ack.complete {
-            if !message.told_sent {
+            if !told_sent {
                 self.outputs.push_back(Output::Sent(ack.message));
             }
-            state.active.retain(|m| m.id != ack.message);
+            state.delivered(now, &ack.message, lane, &rank);
             self.by_message.remove(&ack.message);
             self.outputs.push_back(Output::Delivered(ack.message));
         }
@@ -369,7 +342,7 @@ impl Sessions {
             if peer.paused_until.is_some_and(|t| t > now) {
                 continue;
             }
-            if let Some(fragment) = peer.next_fragment() {
+            if let Some(fragment) = peer.next_fragment(self.run) {
                 return Some(Output::Send { peer: *key, address, content: Datagram::Fragment(fragment) });
             }
         }
@@ -388,9 +361,11 @@ impl Peer {
         Self {
             address: None,
             known: false,
-            waiting: BTreeMap::new(),
+            lanes: Lanes::default(),
             active: Vec::new(),
             incoming: HashMap::new(),
+            order: Order::default(),
+            their_start: 0,
             acks: VecDeque::new(),
             acks_due: None,
             last_heard: None,
@@ -400,6 +375,56 @@ impl Peer {
             pace: Pace::default(),
             open_losses: VecDeque::new(),
             open_acks: VecDeque::new(),
+        }
+    }
+
+    fn wants(&self) -> Vec<MessageId> {
+        if self.active.len() >= ACTIVE * 2 {
+            return Vec::new();
+        }
+        let free = ACTIVE.saturating_sub(self.active.len());
+        if free > 0 {
+            return self.lanes.next(free).iter().map(|n| n.waiting.id).collect();
+        }
+        // Even when all places are taken, a more urgent message overtakes, and one for which others of its lane wait.
+        let least = self.active.iter().map(|m| m.urgency).max().unwrap_or(u8::MAX);
+        let behind = |w: &Waiting| self.active.iter().any(|m| m.lane == w.lane && m.sequence > w.sequence);
+        let heads = self.lanes.heads().filter(|n| n.urgency < least || behind(n.waiting));
+        heads.min_by_key(|n| n.urgency).map(|n| n.waiting.id).into_iter().collect()
+    }
+
+    /// Orders what goes out: the urgent first. An urgent message lends its priority to those of its lane before it.
+    fn arrange(&mut self) {
+        let own: Vec<_> = self.active.iter().map(|m| (m.lane, m.sequence, m.priority as u8)).collect();
+        for message in &mut self.active {
+            message.urgency = message.priority as u8;
+            if message.lane != UNORDERED {
+                let behind =
+                    own.iter().filter(|m| m.0 == message.lane && m.1 >= message.sequence).map(|m| m.2);
+                let waiting = self.lanes.urgency(message.lane);
+                message.urgency = behind.chain(waiting).min().unwrap_or(message.urgency);
+            }
+        }
+        self.active.sort_by_key(|m| (m.urgency, m.came));
+    }
+
+    /// A message took effect at the peer.
+    fn delivered(&mut self, now: Instant, id: &MessageId, lane: u8, rank: &Rank) {
+        self.lanes.remove(lane, rank, true);
+        self.active.retain(|m| m.id != *id);
+        for next in self.active.iter_mut().filter(|m| m.lane == lane) {
+            next.give_time(now);
+        }
+        self.arrange();
+    }
+
+    /// The peer has started anew: what had arrived there, but not taken effect, may be gone.
+    fn hear_start(&mut self, start: u32) {
+        if start > self.their_start {
+            if self.their_start > 0 {
+                self.active.iter_mut().for_each(Outgoing::ask);
+            }
+            self.their_start = start;
         }
     }
 
@@ -430,7 +455,7 @@ impl Peer {
     }
 
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.active.is_empty() && self.incoming.is_empty() && self.acks.is_empty()
+        self.lanes.is_empty() && self.active.is_empty() && self.incoming.is_empty() && self.acks.is_empty()
     }
 
     fn heard(&mut self, now: Instant, outputs: &mut VecDeque<Output>, key: PeerKey) {
@@ -477,7 +502,8 @@ impl Peer {
         let limit = self.retry_after(patience);
         let mut lost = Vec::new();
         for message in &mut self.active {
-            lost.extend(message.time_out(now, limit));
+            let after = self.lanes.after(message.lane, message.sequence);
+            lost.extend(message.time_out(now, limit, after));
         }
         if lost.is_empty() {
             return;
@@ -506,12 +532,14 @@ impl Peer {
         if self.silence >= 3 { 1 } else { self.pace.window() }
     }
 
-    fn next_fragment(&mut self) -> Option<Fragment> {
+    fn next_fragment(&mut self, run: u32) -> Option<Fragment> {
         let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
         if in_flight >= self.window() {
             return None;
         }
-        self.active.iter_mut().find_map(Outgoing::next_fragment)
+        let message = self.active.iter_mut().find(|m| m.has_unsent())?;
+        let after = self.lanes.after(message.lane, message.sequence);
+        message.next_fragment(run, after)
     }
 
     fn next_due(&self, now: Instant, patience: Duration) -> Option<Instant> {
@@ -522,32 +550,9 @@ impl Peer {
         // A full window waits for a time-out or an acknowledgement, not for the clock.
         let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
         let unsent = unsent.filter(|_| in_flight < self.window());
-        let timeout = self
-            .active
-            .iter()
-            .filter_map(|m| m.oldest_in_flight().or(m.unconfirmed_since()))
-            .min()
-            .map(|t| t + limit);
+        let timeout =
+            self.active.iter().filter_map(|m| m.due(limit, self.lanes.after(m.lane, m.sequence))).min();
         [unsent, timeout, self.acks_due].into_iter().flatten().min()
-    }
-
-    fn expire_incoming(&mut self, now: Instant) {
-        self.incoming.retain(|_, m| !m.is_stale(now));
-    }
-
-    fn make_room(&mut self, next: &Fragment) {
-        let budget = if self.known { incoming::KNOWN_BYTES } else { incoming::STRANGER_BYTES };
-        loop {
-            let held: usize = self.incoming.values().map(Incoming::reserved).sum();
-            if self.incoming.len() < incoming::MAX_PARTIAL && held + next.total as usize <= budget {
-                return;
-            }
-            let Some(oldest) = self.incoming.iter().min_by_key(|(_, m)| m.touched()).map(|(id, _)| *id)
-            else {
-                return;
-            };
-            self.incoming.remove(&oldest);
-        }
     }
 }
 

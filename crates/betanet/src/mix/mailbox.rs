@@ -4,6 +4,7 @@
 //! mailboxes, the messages in each, and their age.
 
 use crate::Key;
+use crate::packet::Mail;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ const EXPIRY: Duration = Duration::from_secs(24 * 3600);
 pub struct Queued {
     /// Rises by one within a mailbox.
     pub number: u64,
-    /// The message, sealed end to end.
-    pub message: Vec<u8>,
+    /// A message, sealed end to end, or an answer.
+    pub mail: Mail,
     since: Instant,
 }
 
@@ -57,7 +58,7 @@ impl Mailboxes {
 
     /// Queues a message; when the quota is used up, the oldest makes room: senders repeat what matters to them.
     /// False when the mailbox is unknown.
-    pub fn put(&mut self, key: &Key, message: Vec<u8>, now: Instant) -> bool {
+    pub fn put(&mut self, key: &Key, mail: Mail, now: Instant) -> bool {
         let Some(mailbox) = self.by_key.get_mut(key) else { return false };
         while mailbox.queue.front().is_some_and(|q| now.saturating_duration_since(q.since) > EXPIRY) {
             mailbox.queue.pop_front();
@@ -66,7 +67,7 @@ impl Mailboxes {
             mailbox.queue.pop_front();
         }
         mailbox.last_number += 1;
-        mailbox.queue.push_back(Queued { number: mailbox.last_number, message, since: now });
+        mailbox.queue.push_back(Queued { number: mailbox.last_number, mail, since: now });
         true
     }
 
@@ -96,6 +97,11 @@ impl Mailboxes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::MESSAGE;
+
+    fn mail(byte: u8) -> Mail {
+        Mail { identifier: MESSAGE, bytes: vec![byte] }
+    }
 
     #[test]
     fn a_mailbox_lives_as_long_as_its_link() {
@@ -105,28 +111,28 @@ mod tests {
         boxes.register([1; 32], now);
         boxes.touch(&[1; 32], hours(23));
         boxes.expire(hours(25));
-        assert!(boxes.put(&[1; 32], vec![0], hours(25)));
+        assert!(boxes.put(&[1; 32], mail(0), hours(25)));
         boxes.expire(hours(48));
-        assert!(!boxes.put(&[1; 32], vec![0], hours(48)));
+        assert!(!boxes.put(&[1; 32], mail(0), hours(48)));
     }
 
     #[test]
     fn keeps_until_acknowledged_within_its_bounds() {
         let mut boxes = Mailboxes::default();
         let now = Instant::now();
-        assert!(!boxes.put(&[1; 32], vec![0], now), "unknown mailbox");
+        assert!(!boxes.put(&[1; 32], mail(0), now), "unknown mailbox");
         assert!(boxes.register([1; 32], now));
         for i in 0..MAX_QUEUED {
-            assert!(boxes.put(&[1; 32], vec![i as u8], now));
+            assert!(boxes.put(&[1; 32], mail(i as u8), now));
         }
-        assert!(boxes.put(&[1; 32], vec![0], now), "the oldest made room");
+        assert!(boxes.put(&[1; 32], mail(0), now), "the oldest made room");
         assert_eq!(boxes.unsent(&[1; 32], 0).count(), MAX_QUEUED);
         assert_eq!(boxes.unsent(&[1; 32], 0).next().map(|q| q.number), Some(2));
         boxes.acknowledge(&[1; 32], 10);
         assert_eq!(boxes.unsent(&[1; 32], 0).next().map(|q| q.number), Some(11));
         assert_eq!(boxes.unsent(&[1; 32], 4000).count(), 97);
         let later = now + EXPIRY + Duration::from_secs(1);
-        assert!(boxes.put(&[1; 32], vec![0], later), "the expired made room");
+        assert!(boxes.put(&[1; 32], mail(0), later), "the expired made room");
         assert_eq!(boxes.unsent(&[1; 32], 0).count(), 1);
         boxes.expire(later);
         assert_eq!(boxes.unsent(&[1; 32], 0).count(), 0);

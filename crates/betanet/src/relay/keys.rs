@@ -1,14 +1,20 @@
-//! A relay's secret keys.
+//! A relay's long-lived secret keys.
 
 use crate::Key;
+use crate::lottery::VrfSecret;
+use ed25519_dalek::SigningKey;
 use x25519_dalek::{PublicKey, StaticSecret};
 
-/// A relay's two secret keys. Both are zeroised when dropped.
+const IDENTITY: &str = "betanet relay identity 1";
+const VRF: &str = "betanet relay lottery 1";
+
+/// A relay's secret keys. They are zeroised when dropped. What signs its descriptors and draws its lottery tickets is
+/// derived from the link key: whoever has that can be the relay anyway.
 #[derive(Clone)]
 pub struct RelayKeys {
     /// For links; its public half is the relay's id.
     pub link: StaticSecret,
-    /// For Sphinx packets.
+    /// For Sphinx packets, in networks whose keys do not change. In others each epoch has a key of its own.
     pub sphinx: StaticSecret,
 }
 
@@ -37,8 +43,18 @@ impl RelayKeys {
         PublicKey::from(&self.link).to_bytes()
     }
 
-    /// The relay's Sphinx public key.
+    /// The relay's Sphinx public key, in networks whose keys do not change.
     pub fn sphinx_key(&self) -> Key {
         PublicKey::from(&self.sphinx).to_bytes()
+    }
+
+    /// Signs its descriptors.
+    pub fn identity(&self) -> SigningKey {
+        SigningKey::from_bytes(&blake3::derive_key(IDENTITY, self.link.as_bytes()))
+    }
+
+    /// Draws its tickets.
+    pub fn vrf(&self) -> VrfSecret {
+        VrfSecret::from_seed(blake3::derive_key(VRF, self.link.as_bytes()))
     }
 }

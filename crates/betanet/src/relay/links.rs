@@ -2,11 +2,10 @@
 
 use super::{Shared, mixer};
 use crate::Key;
+use crate::directory::exchange::{Answer, MAX_REQUEST, Pieces, Request};
 use crate::link::{self, Accepted, Frame, LinkError, LinkWriter, Role};
-use crate::packet;
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::net::IpAddr;
+use crate::packet::{self, PacketError, Unwrapped};
+use crate::slots::Slots;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,8 +16,10 @@ use tokio::sync::{Notify, mpsc};
 const MAX_LINKS: usize = 4096;
 /// Of these, links from one address: whoever opens more keeps nobody else out.
 const MAX_LINKS_PER_ADDRESS: usize = 512;
-/// Frames that wait for the writer of an accepted link.
-const REPLY_QUEUE: usize = 64;
+/// Answers that wait for the writer of an accepted link.
+const REPLY_QUEUE: usize = 8;
+/// Mail that is taken from the queue at once.
+const DELIVERIES: usize = 64;
 /// How often a link that had to wait looks whether the relay has room again.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
 /// Pauses that a slow peer is worth, for each batch.
@@ -26,7 +27,7 @@ const MOST_PAUSES: u32 = 10;
 
 /// Accepts links until the relay ends.
 pub(super) async fn accept_all(shared: Arc<Shared>, listener: TcpListener, mixer: mixer::Handle) {
-    let slots = Slots::default();
+    let slots = Slots::new(MAX_LINKS, MAX_LINKS_PER_ADDRESS);
     loop {
         let (stream, from) = tokio::select! {
             () = shared.cancel.cancelled() => return,
@@ -60,44 +61,6 @@ pub(super) async fn accept_all(shared: Arc<Shared>, listener: TcpListener, mixer
     }
 }
 
-/// Counts the links, all and by address.
-#[derive(Clone, Default)]
-struct Slots(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl Slots {
-    /// None if there are as many links as there may be.
-    fn take(&self, from: IpAddr) -> Option<Slot> {
-        let mut taken = self.0.lock();
-        if taken.values().sum::<usize>() >= MAX_LINKS {
-            return None;
-        }
-        let here = taken.entry(from).or_default();
-        if *here >= MAX_LINKS_PER_ADDRESS {
-            return None;
-        }
-        *here += 1;
-        Some(Slot { slots: self.clone(), from })
-    }
-}
-
-/// The place of one link, until it is dropped.
-struct Slot {
-    slots: Slots,
-    from: IpAddr,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut taken = self.slots.0.lock();
-        if let Some(here) = taken.get_mut(&self.from) {
-            *here -= 1;
-            if *here == 0 {
-                taken.remove(&self.from);
-            }
-        }
-    }
-}
-
 /// What one link works with.
 struct Link {
     shared: Arc<Shared>,
@@ -108,7 +71,7 @@ impl Link {
     async fn serve(&self, stream: TcpStream) -> Result<(), LinkError> {
         let shared = &self.shared;
         let Accepted { mut reader, writer, role, remote } = link::accept(stream, &shared.keys.link).await?;
-        let (replies, queue) = mpsc::channel(REPLY_QUEUE);
+        let (replies, queue) = mpsc::channel::<Vec<Frame>>(REPLY_QUEUE);
         let wake = Arc::new(Notify::new());
         let mailbox = (role == Role::Mailbox).then_some(remote);
         if let Some(key) = mailbox {
@@ -120,33 +83,48 @@ impl Link {
         let read = async {
             let mut allowance = Allowance::new(shared.link_rate, Instant::now());
             let mut frames = Vec::new();
+            let mut requests = Pieces::new(MAX_REQUEST);
             loop {
                 reader.read_batch(&mut frames).await?;
                 let mut packets = Vec::with_capacity(frames.len());
+                let mut passed = Vec::new();
                 for frame in frames.drain(..) {
                     if let (Some(key), Frame::Ping | Frame::Received(_)) = (&mailbox, &frame) {
                         shared.mix.lock().mailboxes().touch(key, Instant::now());
                     }
                     match frame {
                         Frame::Packet(packet) => packets.push(packet),
-                        Frame::Ping => _ = replies.try_send(Frame::Pong),
+                        Frame::Pass { next, packet } => {
+                            passed.push(Ok(Unwrapped::Forward { next, delay: Duration::ZERO, packet }));
+                        }
+                        Frame::Ping => _ = replies.try_send(vec![Frame::Pong]),
                         Frame::Received(number) => {
                             if let Some(key) = &mailbox {
                                 shared.mix.lock().mailboxes().acknowledge(key, number);
                             }
                         }
                         Frame::Pong => {}
+                        Frame::Document { last, piece } => {
+                            let request = requests.add(last, &piece);
+                            match request.map_err(|()| LinkError::Protocol("a request that is too long"))? {
+                                Some(request) if replies.capacity() > 0 => {
+                                    _ = replies.try_send(self.answer(&request).frames());
+                                }
+                                // Whoever asks faster than it reads gets no answer.
+                                _ => {}
+                            }
+                        }
                         Frame::Deliver(..) => return Err(LinkError::Protocol("a delivery to a relay")),
                     }
                 }
-                if !packets.is_empty() {
-                    let debt = allowance.spend(packets.len(), Instant::now());
+                if !packets.is_empty() || !passed.is_empty() {
+                    let debt = allowance.spend(packets.len() + passed.len(), Instant::now());
                     // Even a sleep of no length would take until the runtime's next tick.
                     if !debt.is_zero() {
                         tokio::time::sleep(debt).await;
                     }
                     self.wait_for_room().await;
-                    self.take(packets);
+                    self.take(packets, passed);
                 }
             }
         };
@@ -164,6 +142,21 @@ impl Link {
         result
     }
 
+    /// A relay hands on the consensus that it has.
+    fn answer(&self, request: &[u8]) -> Answer {
+        match Request::decode(request) {
+            Some(Request::Consensus { newer_than }) => {
+                let consensus = self.shared.consensus.borrow().clone();
+                if consensus.unverified().valid_after > newer_than {
+                    Answer::Document(consensus.to_bytes())
+                } else {
+                    Answer::Nothing
+                }
+            }
+            _ => Answer::Refused("a relay hands on its consensus, and nothing else".into()),
+        }
+    }
+
     /// Waits while the relay is full, and for a moment while a peer is slow: the senders' packets stay in their
     /// sockets. It is only a moment, so that no peer can hold up everybody by taking nothing.
     async fn wait_for_room(&self) {
@@ -179,7 +172,7 @@ impl Link {
     async fn write(
         &self,
         mut writer: LinkWriter,
-        mut replies: mpsc::Receiver<Frame>,
+        mut replies: mpsc::Receiver<Vec<Frame>>,
         mailbox: Option<Key>,
         wake: &Notify,
     ) -> Result<(), LinkError> {
@@ -189,14 +182,14 @@ impl Link {
                 loop {
                     let batch: Vec<_> = {
                         let mut mix = self.shared.mix.lock();
-                        mix.mailboxes().unsent(key, sent).take(REPLY_QUEUE).cloned().collect()
+                        mix.mailboxes().unsent(key, sent).take(DELIVERIES).cloned().collect()
                     };
                     if batch.is_empty() {
                         break;
                     }
                     for queued in batch {
                         sent = queued.number;
-                        writer.write(&Frame::Deliver(queued.number, queued.message)).await?;
+                        writer.write(&Frame::Deliver(queued.number, queued.mail)).await?;
                     }
                 }
                 writer.flush().await?;
@@ -204,8 +197,10 @@ impl Link {
             tokio::select! {
                 () = wake.notified() => {}
                 reply = replies.recv() => match reply {
-                    Some(frame) => {
-                        writer.write(&frame).await?;
+                    Some(frames) => {
+                        for frame in &frames {
+                            writer.write(frame).await?;
+                        }
                         writer.flush().await?;
                     }
                     None => return Ok(()),
@@ -215,15 +210,17 @@ impl Link {
     }
 
     /// What one read brought: the lock is held only for what needs the relay's state.
-    fn take(&self, packets: Vec<Vec<u8>>) {
+    fn take(&self, packets: Vec<Vec<u8>>, passed: Vec<Result<Unwrapped, PacketError>>) {
         let shared = &self.shared;
         let start = Instant::now();
-        let opened = packet::open(&shared.keys.sphinx, packets);
+        let secrets = shared.secrets.read().clone();
+        let opened = packet::open(&secrets, packets);
         let admitted = shared.mix.lock().admit(opened);
         if !admitted.is_empty() && !shared.unwritten.swap(true, Ordering::AcqRel) {
             self.mixer.wake();
         }
         let mut unwrapped = packet::unwrap(admitted);
+        unwrapped.extend(passed);
         let lost = shared.chaos.map_or(0, |chaos| chaos.apply(&mut unwrapped));
         let (woken, earlier) = {
             let mut mix = shared.mix.lock();
@@ -272,23 +269,6 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_address_cannot_take_all_places() {
-        let slots = Slots::default();
-        let address = |n: u16| IpAddr::from([10, 0, n as u8, 1]);
-        let mut held: Vec<Slot> = (0..MAX_LINKS_PER_ADDRESS).map_while(|_| slots.take(address(0))).collect();
-        assert_eq!(held.len(), MAX_LINKS_PER_ADDRESS);
-        assert!(slots.take(address(0)).is_none());
-        for n in 1..=(MAX_LINKS / MAX_LINKS_PER_ADDRESS) as u16 {
-            held.extend((0..MAX_LINKS_PER_ADDRESS).map_while(|_| slots.take(address(n))));
-        }
-        assert_eq!(held.len(), MAX_LINKS);
-        held.pop();
-        assert!(slots.take(address(99)).is_some());
-        drop(held);
-        assert!(slots.0.lock().is_empty());
-    }
 
     #[test]
     fn a_link_gets_its_rate_and_no_more() {

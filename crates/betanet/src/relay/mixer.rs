@@ -82,7 +82,7 @@ fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
     while !shared.cancel.is_cancelled() {
         let now = Instant::now();
         if consensus.has_changed().unwrap_or(false) {
-            forget_moved(shared, &consensus.borrow_and_update());
+            forget_moved(shared, consensus.borrow_and_update().unverified());
         }
         let (due, next) = {
             let mut mix = shared.mix.lock();
@@ -138,7 +138,7 @@ fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: 
     let known = peers.entry(peer).or_insert_with(|| {
         let (queue, receiver) = outgoing::queue(PEER_QUEUE);
         let (state, watch) = watch::channel(LinkState::default());
-        let address = shared.consensus.borrow().relay(&peer).map(|relay| relay.address);
+        let address = shared.consensus.borrow().unverified().relay(&peer).map(|relay| relay.address);
         if let Some(address) = address {
             let target = Target {
                 address,

@@ -125,6 +125,14 @@ impl Opened {
         if !self.is_authentic(packet) {
             return Err(Error::Mac);
         }
+        self.route_authentic(packet)
+    }
+
+    /// [`Opened::route`] for a packet of which [`Opened::is_authentic`] is known.
+    ///
+    /// # Errors
+    /// What an authentic header can be wrong in.
+    pub(crate) fn route_authentic(&self, packet: &mut [u8]) -> Result<Routed, Error> {
         let length = packet.len();
         let Some(header) = packet.first_chunk_mut::<HEADER_LEN>() else {
             return Err(Error::Length(length));

@@ -2,13 +2,13 @@
 
 mod metrics;
 
-use super::mixnet::{RELAY, RelayFile};
+use super::mixnet::{CONSENSUS, RELAY, RelayFile};
 use super::node::stopped;
 use crate::args::{Global, MixnodeArgs};
 use crate::{config, output};
 use anyhow::{Context, Result, anyhow};
-use betanet::directory::{Consensus, SignedConsensus};
-use betanet::relay::{Chaos, Relay, RelayConfig, RelayKeys};
+use betanet::directory::SignedConsensus;
+use betanet::relay::{About, Chaos, Relay, RelayConfig, RelayKeys, upkeep};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,13 +26,22 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
         .and_then(|b| b.try_into().ok())
         .ok_or_else(|| anyhow!("{} holds no usable keys", path.display()))?;
     let path = args.dir.join(&file.consensus);
-    let consensus = read_consensus(&path)?;
+    let given = read_document(&path)?;
+    // The newest one that this relay saw, if it is of the same network.
+    let own = args.dir.join(CONSENSUS);
+    let newest = match read_document(&own) {
+        Ok(newer) if newer.network() == given.network() => newer,
+        _ => given,
+    };
+    if newest.unverified().network.timing.voting == 0 {
+        newest.verify(now()?).with_context(|| path.display().to_string())?;
+    }
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (sender, consensus) = watch::channel(Arc::new(consensus));
+        let (sender, consensus) = watch::channel(Arc::new(newest));
         let config = RelayConfig {
-            replay_file: Some(args.dir.join("replay-tags")),
+            folder: Some(args.dir.clone()),
             link_rate: args.link_rate,
             chaos: chaos(args),
             ..RelayConfig::new(RelayKeys::from_bytes(&secret), file.listen)
@@ -54,9 +63,16 @@ pub(crate) fn run(global: &Global, args: &MixnodeArgs) -> Result<()> {
                 relay.address()
             )
         })?;
+        let about = About {
+            address: args.public_address.unwrap_or(relay.address()),
+            layer: file.layer,
+            operator: file.operator.clone(),
+        };
         tokio::select! {
             result = stopped() => result?,
             () = reload(&path, &sender) => {}
+            () = upkeep(&relay, &about, &sender) => {}
+            () = keep(&own, sender.subscribe()) => {}
             () = input_closed(), if args.until_stdin_closes => {}
         }
         let counters = relay.counters();
@@ -77,27 +93,47 @@ fn chaos(args: &MixnodeArgs) -> Option<Chaos> {
 }
 
 /// Whoever started this relay is gone.
-async fn input_closed() {
+pub(crate) async fn input_closed() {
     let mut input = tokio::io::stdin();
     let mut rest = [0; 64];
     while !matches!(tokio::io::AsyncReadExt::read(&mut input, &mut rest).await, Ok(0) | Err(_)) {}
 }
 
-fn read_consensus(path: &Path) -> Result<Consensus> {
+/// Reads a document of the directory that is authentic; it may be out of date.
+pub(crate) fn read_document(path: &Path) -> Result<SignedConsensus> {
     let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let signed = SignedConsensus::from_bytes(&bytes).with_context(|| path.display().to_string())?;
-    Ok(signed.verify(now).with_context(|| path.display().to_string())?.clone())
+    signed.authentic().with_context(|| path.display().to_string())?;
+    Ok(signed)
+}
+
+fn now() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
+
+/// Keeps each new consensus for the next start.
+async fn keep(path: &Path, mut consensus: watch::Receiver<Arc<SignedConsensus>>) {
+    while consensus.changed().await.is_ok() {
+        let bytes = consensus.borrow_and_update().to_bytes();
+        let new = path.with_extension("new");
+        if let Err(e) = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path)) {
+            tracing::warn!("{} cannot be written: {e}", path.display());
+        }
+    }
 }
 
 /// Reads the consensus anew with each SIGHUP. One that cannot be used changes nothing.
-async fn reload(path: &Path, consensus: &watch::Sender<Arc<Consensus>>) {
+async fn reload(path: &Path, consensus: &watch::Sender<Arc<SignedConsensus>>) {
     #[cfg(unix)]
     if let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         while hangup.recv().await.is_some() {
-            match read_consensus(path) {
-                Ok(new) if new.network == consensus.borrow().network => {
-                    tracing::info!(relays = new.relays.len(), "a new consensus is in use");
+            let read = read_document(path).and_then(|new| {
+                new.verify(now()?).with_context(|| path.display().to_string())?;
+                Ok(new)
+            });
+            match read {
+                Ok(new) if new.network() == consensus.borrow().network() => {
+                    tracing::info!(relays = new.unverified().relays.len(), "a new consensus is in use");
                     consensus.send_replace(Arc::new(new));
                 }
                 Ok(_) => tracing::error!("{} is another network's consensus now: ignored", path.display()),

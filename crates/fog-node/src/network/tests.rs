@@ -16,7 +16,8 @@ fn changed(signed: &SignedConsensus, change: fn(&mut Consensus)) -> SignedConsen
     let mut document = signed.unverified().clone();
     change(&mut document);
     let bytes = signed.to_bytes();
-    let signature = bytes.last_chunk::<64>().expect("a signature");
+    // One signature: its number, the key, and the bytes.
+    let signature = bytes.last_chunk::<97>().expect("a signature");
     let mut forged = postcard::to_allocvec(&document).expect("encodes");
     forged.extend(signature);
     SignedConsensus::from_bytes(&forged).expect("decodes")
@@ -40,7 +41,7 @@ async fn a_good_card_with_a_bad_consensus_is_refused() {
     let bad = [
         generated(unix() - 2 * YEAR),
         generated(unix() + YEAR),
-        changed(&generated(unix()), |d| d.relays[0].sphinx_key[0] ^= 1),
+        changed(&generated(unix()), |d| d.relays[0].descriptor.keys[0].sphinx_key[0] ^= 1),
         changed(&generated(unix() - 2 * YEAR), |d| d.valid_until += 2 * YEAR),
     ];
     for consensus in bad {
@@ -63,7 +64,7 @@ async fn a_card_with_a_forged_consensus_does_not_replace_the_good_one() {
     node.node().call(AddContact { card: card(&bob, 1, good.clone()) }).await.expect("added");
     let newer = changed(&good, |d| {
         d.valid_after += 1;
-        d.relays[0].sphinx_key[0] ^= 1;
+        d.relays[0].descriptor.keys[0].sphinx_key[0] ^= 1;
     });
     node.node().call(AddContact { card: card(&bob, 2, newer) }).await.expect("the card itself is good");
     let query = sqlx::query_scalar("SELECT consensus FROM node_networks WHERE id = ?");

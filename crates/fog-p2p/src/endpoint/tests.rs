@@ -1,7 +1,7 @@
 //! A peer that sends fragments to the driver and reads what it answers, over a road of memory.
 
 use super::*;
-use crate::datagram::{Ack, Fragment};
+use crate::datagram::{Ack, Fragment, Place};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use x25519_dalek::PublicKey;
 
@@ -47,7 +47,8 @@ async fn half_a_message(pool: &SqlitePool) -> Ack {
     let (endpoint, _events) =
         Endpoint::start(pool.clone(), me, road, Vec::new(), receiver).await.expect("starts");
     endpoint.set_peer(peer_key, Some(Address { road: "memory", bytes: Vec::new() }));
-    let fragment = Fragment { message: [7; 16], kind: 1, index: 0, count: 2, total: 2, data: vec![0] };
+    let place = Place::default();
+    let fragment = Fragment { message: [7; 16], kind: 1, place, index: 0, count: 2, total: 2, data: vec![0] };
     let content = Datagram::Fragment(fragment).encode();
     loop {
         // Again, as a sender does: the first may overtake the peer's address.
@@ -68,30 +69,53 @@ async fn attempts_rise_from_start_to_start_whatever_the_clock_says() {
     crate::migrate(&pool).await.expect("migrates");
     let (first, second) = (half_a_message(&pool).await, half_a_message(&pool).await);
     assert_eq!((first.have.as_slice(), second.have.as_slice()), ([1].as_slice(), [1].as_slice()));
-    // Counted, not read from a clock: the next start is the next number.
-    assert_eq!(second.attempt >> 32, (first.attempt >> 32) + 1);
+    // Counted, and not only read from a clock, which may be set back.
+    assert!(second.attempt >> 32 > first.attempt >> 32);
+    sqlx::query("UPDATE p2p_starts SET starts = 4000000000").execute(&pool).await.expect("a clock of 2096");
+    assert_eq!(half_a_message(&pool).await.attempt >> 32, 4_000_000_001);
+    // A backup of before is put back: the clock knows that time went on.
+    sqlx::query("UPDATE p2p_starts SET starts = 5000").execute(&pool).await.expect("an older number");
+    assert!(half_a_message(&pool).await.attempt >> 32 >= second.attempt >> 32);
 }
 
 #[tokio::test]
-async fn a_database_of_the_version_before_keeps_its_messages_and_counts_from_above_its_attempts() {
+async fn a_database_of_the_version_before_keeps_its_messages_in_order_and_counts_from_above_its_attempts() {
     let pool = pool().await;
     let mut before = sqlx::migrate!();
     before.migrations.to_mut().retain(|m| m.version < 2);
     before.dangerous_set_table_name("_migrations_p2p");
     before.run(&pool).await.expect("the version before");
-    let message = outbox::Outgoing {
-        id: [3; 16],
-        peer: [4; 32],
-        kind: 1,
-        priority: outbox::Priority::Normal,
-        body: vec![5],
-    };
-    let mut conn = pool.acquire().await.expect("a connection");
-    outbox::put(&mut conn, &message, 0).await.expect("puts");
-    drop(conn);
+    for (id, kind) in [(3u8, 1), (4, 2), (5, 1), (6, 9)] {
+        // The clock went back meanwhile: the order is that of putting.
+        let insert =
+            "INSERT INTO p2p_outbox (id, peer, kind, priority, body, created_ms) VALUES (?, ?, ?, 2, ?, ?)";
+        let query = sqlx::query(insert).bind(vec![id; 16]).bind(vec![4; 32]).bind(kind);
+        query.bind(vec![id]).bind(100 - i64::from(id)).execute(&pool).await.expect("puts");
+    }
     crate::migrate(&pool).await.expect("migrates");
     let mut conn = pool.acquire().await.expect("a connection");
-    assert_eq!(outbox::body(&mut conn, &[3; 16]).await.expect("reads"), Some(vec![5]));
+    for _ in 0..2 {
+        outbox::adopt(&mut conn, |kind| if kind == 9 { 0 } else { kind as u8 }).await.expect("adopts");
+    }
+    let message = |id: u8, kind: u16| outbox::Outgoing {
+        id: [id; 16],
+        peer: [4; 32],
+        kind,
+        lane: kind as u8,
+        priority: outbox::Priority::Normal,
+        body: vec![id],
+    };
+    outbox::put(&mut conn, &message(7, 1), 0).await.expect("puts");
+    outbox::put(&mut conn, &message(8, 2), 0).await.expect("puts");
+    assert_eq!(outbox::body(&mut conn, &[3; 16]).await.expect("reads"), Some(vec![3]));
+    let waiting = outbox::waiting(&mut conn).await.expect("reads");
+    let numbers: Vec<_> = waiting.iter().map(|w| (w.id[0], w.lane, w.sequence)).collect();
+    assert_eq!(numbers, [(3, 1, 1), (4, 2, 2), (5, 1, 3), (6, 0, 0), (7, 1, 4), (8, 2, 3)]);
+    // A number is not given again when its message is gone.
+    outbox::remove(&mut conn, &[8; 16]).await.expect("removes");
+    outbox::put(&mut conn, &message(9, 2), 0).await.expect("puts");
+    let waiting = outbox::waiting(&mut conn).await.expect("reads");
+    assert_eq!(waiting.iter().find(|w| w.id[0] == 9).map(|w| w.sequence), Some(4));
     drop(conn);
     // That version numbered its attempts by Unix milliseconds.
     assert!(half_a_message(&pool).await.attempt > unix_ms());

@@ -1,6 +1,6 @@
 //! Reassembly of one message, and the memory of what was confirmed.
 
-use crate::datagram::Fragment;
+use crate::datagram::{Fragment, Place};
 use crate::{MAX_MESSAGE, MessageId, PeerKey};
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -20,18 +20,21 @@ const UNCONFIRMED: Duration = Duration::from_secs(20);
 const MAX_RECENT: usize = 8192;
 
 pub(super) struct Incoming {
+    place: Place,
     attempt: u64,
     kind: u16,
     total: usize,
     parts: Vec<Option<Vec<u8>>>,
     missing: usize,
     touched: Instant,
+    /// In the application's hands.
     delivered: bool,
 }
 
 impl Incoming {
     pub(super) fn new(first: &Fragment, attempt: u64, now: Instant) -> Self {
         Self {
+            place: first.place,
             attempt,
             kind: first.kind,
             total: first.total as usize,
@@ -42,28 +45,53 @@ impl Incoming {
         }
     }
 
-    /// Adds a fragment; gives kind and body when it was the last one missing.
-    pub(super) fn add(&mut self, fragment: Fragment, now: Instant) -> Option<(u16, Vec<u8>)> {
-        let consistent = fragment.kind == self.kind
+    fn fits(&self, fragment: &Fragment) -> bool {
+        fragment.kind == self.kind
             && usize::from(fragment.count) == self.parts.len()
-            && fragment.total as usize == self.total;
-        if self.delivered || !consistent {
-            return None;
+            && fragment.total as usize == self.total
+            && fragment.place.lane == self.place.lane
+            && fragment.place.sequence == self.place.sequence
+    }
+
+    /// Its sender has started anew and cuts the message differently now, after an update: this begins anew.
+    pub(super) fn is_outdated_by(&self, fragment: &Fragment) -> bool {
+        !self.delivered && fragment.place.run > self.place.run && !self.fits(fragment)
+    }
+
+    /// Adds a fragment. False if the message makes no sense and is to be forgotten.
+    pub(super) fn add(&mut self, fragment: Fragment, now: Instant) -> bool {
+        if self.delivered || !self.fits(&fragment) {
+            return true;
         }
         self.touched = now;
+        // What it comes after only falls: the lowest word counts, in whichever order they come.
+        self.place.after = self.place.after.min(fragment.place.after);
+        self.place.run = self.place.run.max(fragment.place.run);
         let held: usize = self.parts.iter().flatten().map(Vec::len).sum();
-        let part = self.parts.get_mut(usize::from(fragment.index))?;
-        if part.is_some() || held + fragment.data.len() > self.total {
-            return None;
+        let Some(part) = self.parts.get_mut(usize::from(fragment.index)) else { return true };
+        if part.is_some() {
+            return true;
         }
-        *part = Some(fragment.data);
+        let held = held + fragment.data.len();
         self.missing -= 1;
-        if self.missing > 0 {
-            return None;
-        }
-        let body: Vec<u8> = std::mem::take(&mut self.parts).into_iter().flatten().flatten().collect();
+        *part = Some(fragment.data);
+        held == self.total || (held < self.total && self.missing > 0)
+    }
+
+    /// All of it is here, and the application does not have it yet.
+    pub(super) fn is_whole(&self) -> bool {
+        self.missing == 0 && !self.delivered
+    }
+
+    /// Kind and body of a whole message, for the application.
+    pub(super) fn take(&mut self, now: Instant) -> (u16, Vec<u8>) {
         self.delivered = true;
-        (body.len() == self.total).then_some((self.kind, body))
+        self.touched = now;
+        (self.kind, std::mem::take(&mut self.parts).into_iter().flatten().flatten().collect())
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(super) fn attempt(&self) -> u64 {

@@ -1,10 +1,13 @@
 //! One message on its way out.
 
 use crate::MessageId;
-use crate::datagram::{Ack, Fragment};
+use crate::datagram::{Ack, Fragment, Place, UNORDERED};
 use crate::outbox::{Priority, Waiting};
 use crate::transport::Route;
 use std::time::{Duration, Instant};
+
+/// A message that has to wait for others at the receiver is asked after this many times more rarely.
+const ASK_RARELY: u32 = 8;
 
 enum State {
     Unsent,
@@ -17,6 +20,15 @@ enum State {
 pub(super) struct Outgoing {
     pub(super) id: MessageId,
     pub(super) priority: Priority,
+    pub(super) lane: u8,
+    /// Its number in the lane.
+    pub(super) sequence: u64,
+    /// Rises as messages come.
+    pub(super) came: u64,
+    /// The priority with which it goes out.
+    pub(super) urgency: u8,
+    /// What the last fragment that went out said that it comes after.
+    told: u64,
     /// The application knows that every fragment went out.
     pub(super) told_sent: bool,
     kind: u16,
@@ -32,11 +44,16 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(waiting: &Waiting, body: Vec<u8>, piece: usize) -> Self {
+    pub(super) fn new(waiting: &Waiting, came: u64, body: Vec<u8>, piece: usize) -> Self {
         let count = body.len().div_ceil(piece).max(1);
         Self {
             id: waiting.id,
             priority: waiting.priority,
+            lane: waiting.lane,
+            sequence: waiting.sequence,
+            came,
+            urgency: waiting.priority as u8,
+            told: 0,
             told_sent: false,
             kind: waiting.kind,
             body,
@@ -48,14 +65,17 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn next_fragment(&mut self) -> Option<Fragment> {
+    /// The next fragment to go out, with what the message comes after now.
+    pub(super) fn next_fragment(&mut self, run: u32, after: u64) -> Option<Fragment> {
         let index = self.fragments.iter().position(|s| matches!(s, State::Unsent))?;
         self.fragments[index] = State::Handed;
+        self.told = after;
         let start = index * self.piece;
         let end = (start + self.piece).min(self.body.len());
         Some(Fragment {
             message: self.id,
             kind: self.kind,
+            place: Place { lane: self.lane, sequence: self.sequence, after, run },
             index: index as u16,
             count: self.fragments.len() as u16,
             total: self.body.len() as u32,
@@ -124,16 +144,9 @@ impl Outgoing {
         self.fragments.iter().any(|s| matches!(s, State::Unsent))
     }
 
-    pub(super) fn oldest_in_flight(&self) -> Option<Instant> {
-        self.fragments
-            .iter()
-            .filter_map(|s| if let State::InFlight(t, _) = s { Some(*t) } else { None })
-            .min()
-    }
-
     /// Fragments without an acknowledgement for longer than `limit` go back to unsent. The confirmation of the
     /// whole message may get lost too: then all have arrived, and the last one goes out again to ask for it.
-    pub(super) fn time_out(&mut self, now: Instant, limit: Duration) -> Vec<(Instant, Route)> {
+    pub(super) fn time_out(&mut self, now: Instant, limit: Duration, after: u64) -> Vec<(Instant, Route)> {
         let mut lost = Vec::new();
         for state in &mut self.fragments {
             if let State::InFlight(sent, _) = state
@@ -143,20 +156,57 @@ impl Outgoing {
                 lost.push((sent, route));
             }
         }
-        if self.fragments.iter().all(|s| matches!(s, State::Arrived)) {
+        if self.has_arrived() {
             let since = *self.all_arrived.get_or_insert(now);
-            if now.saturating_duration_since(since) >= limit
-                && let Some(last) = self.fragments.last_mut()
-            {
-                *last = State::Unsent;
-                self.all_arrived = None;
+            if now.saturating_duration_since(since) >= self.ask_after(limit, after) {
+                self.ask();
             }
         }
         lost
     }
 
-    /// When the confirmation of a message whose fragments have all arrived is asked for again.
-    pub(super) fn unconfirmed_since(&self) -> Option<Instant> {
-        self.all_arrived
+    fn has_arrived(&self) -> bool {
+        self.fragments.iter().all(|s| matches!(s, State::Arrived))
+    }
+
+    /// While it has to wait for others at the receiver, there will be no confirmation.
+    fn ask_after(&self, limit: Duration, after: u64) -> Duration {
+        if after == 0 { limit } else { limit * ASK_RARELY }
+    }
+
+    /// Sends the last fragment again, if all have arrived: to ask for the confirmation, and to tell what the message
+    /// comes after now.
+    pub(super) fn ask(&mut self) {
+        if self.has_arrived()
+            && let Some(last) = self.fragments.last_mut()
+        {
+            *last = State::Unsent;
+            self.all_arrived = None;
+        }
+    }
+
+    /// What it was told to come after was withdrawn: the receiver would wait for it in vain.
+    pub(super) fn retell(&mut self, after: u64, done: u64) {
+        if self.lane != UNORDERED && self.told > after && self.told > done {
+            self.ask();
+        }
+    }
+
+    /// The message before it was delivered: this one will be in a moment, too.
+    pub(super) fn give_time(&mut self, now: Instant) {
+        if let Some(since) = &mut self.all_arrived {
+            *since = now;
+        }
+    }
+
+    /// When something is to be done about it, if nothing comes until then.
+    pub(super) fn due(&self, limit: Duration, after: u64) -> Option<Instant> {
+        let asked = self.all_arrived.map(|t| t + self.ask_after(limit, after));
+        self.oldest_in_flight().map(|t| t + limit).or(asked)
+    }
+
+    fn oldest_in_flight(&self) -> Option<Instant> {
+        let sent = |s: &State| if let State::InFlight(t, _) = s { Some(*t) } else { None };
+        self.fragments.iter().filter_map(sent).min()
     }
 }

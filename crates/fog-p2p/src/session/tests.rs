@@ -1,6 +1,9 @@
 //! Two sides, a road that loses, doubles and reorders, a simulated clock.
 
+mod ordered;
+
 use super::*;
+use crate::datagram::Place;
 use crate::outbox::Priority;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -18,7 +21,7 @@ fn address() -> Address {
 }
 
 fn waiting(id: u8, peer: PeerKey, kind: u16) -> Waiting {
-    Waiting { id: [id; 16], peer, kind, priority: Priority::Normal }
+    Waiting { id: [id; 16], peer, kind, lane: UNORDERED, sequence: 0, priority: Priority::Normal }
 }
 
 struct World {
@@ -175,6 +178,7 @@ fn strangers_get_almost_nothing() {
     let fragment = |kind, count, id: u8| Fragment {
         message: [id; 16],
         kind,
+        place: Place::default(),
         index: 0,
         count,
         total: 10,
@@ -209,7 +213,15 @@ fn memory_for_a_known_peer_is_bounded() {
         s.receive(
             now,
             [1; 32],
-            Datagram::Fragment(Fragment { message, kind: 7, index: 0, count: 1024, total, data }),
+            Datagram::Fragment(Fragment {
+                message,
+                kind: 7,
+                place: Place::default(),
+                index: 0,
+                count: 1024,
+                total,
+                data,
+            }),
         );
     }
     let held: usize = s.peers[&[1; 32]].incoming.values().map(Incoming::reserved).sum();
@@ -221,12 +233,12 @@ fn urgent_messages_overtake() {
     let mut s = sessions();
     s.set_peer([1; 32], Some(address()));
     for i in 0..20 {
-        s.enqueue(Waiting { id: [i; 16], peer: [1; 32], kind: 7, priority: Priority::Bulk });
+        s.enqueue(Waiting { priority: Priority::Bulk, ..waiting(i, [1; 32], 7) });
     }
     for id in s.wants() {
         s.load(&id, Some(vec![0; 100_000]));
     }
-    s.enqueue(Waiting { id: [99; 16], peer: [1; 32], kind: 7, priority: Priority::High });
+    s.enqueue(Waiting { priority: Priority::High, ..waiting(99, [1; 32], 7) });
     assert_eq!(s.wants(), vec![[99; 16]]);
     s.load(&[99; 16], Some(vec![1]));
     match s.poll(Instant::now()) {
@@ -288,7 +300,8 @@ fn lost_acknowledgements_speak_against_their_route() {
     let mut now = Instant::now();
     let fragment = |id: u8| {
         let data = vec![1];
-        Datagram::Fragment(Fragment { message: [id; 16], kind: 1, index: 0, count: 1, total: 1, data })
+        let place = Place::default();
+        Datagram::Fragment(Fragment { message: [id; 16], kind: 1, place, index: 0, count: 1, total: 1, data })
     };
     let drain = |side: &mut Sessions, now: Instant, way: u8| {
         let mut told = Vec::new();

@@ -6,11 +6,11 @@ use super::{Metric, process};
 use crate::args::BenchArgs;
 use crate::command::mixnet;
 use anyhow::{Context, Result, bail, ensure};
-use betanet::directory::{Consensus, RelayDescriptor};
+use betanet::directory::LAYERS;
 use betanet::link::{self, Frame, LinkReader, LinkWriter, Role};
 use betanet::packet::{Hop, PACKET_LEN, Tables, exponential_delay};
 use betanet::relay::RelayKeys;
-use ed25519_dalek::SigningKey;
+use betanet::testnet::TestNetwork;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -36,33 +36,15 @@ pub(super) fn run(args: &BenchArgs) -> Result<Vec<Metric>> {
 
 async fn measure(args: &BenchArgs) -> Result<Vec<Metric>> {
     let folder = tempfile::tempdir()?;
-    let (tested, sink) = (RelayKeys::generate(), RelayKeys::generate());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = free_port()?;
-    let describe = |keys: &RelayKeys, address, layer| RelayDescriptor {
-        id: keys.id(),
-        sphinx_key: keys.sphinx_key(),
-        address,
-        layer,
-    };
     // The last relay is only there because every layer must have one.
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let consensus = Consensus {
-        network: [0; 32],
-        test: true,
-        valid_after: now - 60,
-        valid_until: now + 3600,
-        relays: vec![
-            describe(&tested, address, 1),
-            describe(&sink, listener.local_addr()?, 2),
-            describe(&RelayKeys::generate(), free_port()?, 3),
-        ],
-    };
-    std::fs::write(
-        folder.path().join(mixnet::CONSENSUS),
-        consensus.sign(&SigningKey::from_bytes(&[1; 32])).to_bytes(),
-    )?;
-    mixnet::write_relay(&folder.path().join("relay"), &tested, address, 1)?;
+    let network = TestNetwork::generate(&LAYERS, now)?;
+    let relays: Vec<_> = network.relays().collect();
+    let [(tested, address, layer), (sink, next, _), _] = relays.as_slice() else { bail!("three relays") };
+    let (tested, sink, address) = (tested.clone(), sink.clone(), *address);
+    let listener = TcpListener::bind(next).await?;
+    std::fs::write(folder.path().join(mixnet::CONSENSUS), network.consensus().to_bytes())?;
+    mixnet::write_relay(&folder.path().join("relay"), &tested, address, *layer, String::new())?;
 
     let received = Arc::new(AtomicU64::new(0));
     tokio::spawn(swallow(listener, sink.clone(), received.clone()));

@@ -1,0 +1,187 @@
+//! What an authority says of all relays, and how the authorities' votes become one document.
+
+use super::descriptor::is_fresh;
+use super::signing::{self, Signed64};
+use super::{
+    Consensus, DirectoryError, Listed, MAX_DOCUMENT_LEN, MAX_RELAYS, Network, RelayIdentity, SignedDescriptor,
+};
+use crate::Key;
+use crate::lottery::Standing;
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const DOMAIN: &str = "betanet vote 1";
+const SEEDS: usize = 2;
+
+/// What one authority says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Of which network.
+    pub network: Key,
+    /// Who.
+    pub authority: Key,
+    /// For the consensus that begins then, Unix seconds.
+    pub period: u64,
+    /// The lottery's seeds, as they follow from the consensus that this authority has.
+    pub seeds: Vec<(u32, [u8; 32])>,
+    /// The relays' newest descriptors, and what was measured of each.
+    pub relays: Vec<(SignedDescriptor, Standing)>,
+}
+
+/// A vote with its authority's signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedVote {
+    vote: Vote,
+    signature: Signed64,
+}
+
+impl Vote {
+    /// The vote of an authority that has seen these relays. Descriptors that are not fresh are left out.
+    pub fn new(
+        network: &Network,
+        authority: Key,
+        period: u64,
+        previous: Option<&Consensus>,
+        relays: impl IntoIterator<Item = (SignedDescriptor, Standing)>,
+    ) -> Self {
+        let relays = relays.into_iter().filter(|(r, _)| is_fresh(&r.descriptor, network, period));
+        Self {
+            network: network.id(),
+            authority,
+            period,
+            seeds: Consensus::seeds_for(network, previous, period),
+            relays: relays.take(MAX_RELAYS).collect(),
+        }
+    }
+
+    /// Signs.
+    pub fn sign(self, key: &SigningKey) -> SignedVote {
+        let signature = signing::sign(DOMAIN, &self, key);
+        SignedVote { vote: self, signature }
+    }
+}
+
+impl SignedVote {
+    /// The content, whoever signed it.
+    pub fn unverified(&self) -> &Vote {
+        &self.vote
+    }
+
+    /// What stands for the vote.
+    pub fn digest(&self) -> Key {
+        signing::digest(DOMAIN, &self.vote)
+    }
+
+    /// Checks that it is a vote of one of the network's authorities, and that each relay signed its descriptor.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Signature`], [`DirectoryError::Unusable`].
+    pub fn verify(&self, network: &Network) -> Result<&Vote, DirectoryError> {
+        let vote = &self.vote;
+        let known = vote.network == network.id() && network.authority(&vote.authority).is_some();
+        if !known || !signing::verify(DOMAIN, vote, &vote.authority, &self.signature) {
+            return Err(DirectoryError::Signature);
+        }
+        if vote.relays.len() > MAX_RELAYS || vote.seeds.len() != SEEDS {
+            return Err(DirectoryError::Unusable("a vote names too many relays, or not two seeds".into()));
+        }
+        for (descriptor, standing) in &vote.relays {
+            descriptor.verify()?;
+            if standing.reputation > 1000 || standing.performance > 1000 {
+                return Err(DirectoryError::Unusable("a vote holds impossible measurements".into()));
+            }
+        }
+        Ok(vote)
+    }
+
+    /// The bytes to send.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        signing::encode(self)
+    }
+
+    /// Reads bytes from a stranger. The result is not yet verified.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DirectoryError> {
+        if bytes.len() > MAX_DOCUMENT_LEN {
+            return Err(DirectoryError::Malformed);
+        }
+        match postcard::take_from_bytes::<Self>(bytes) {
+            Ok((vote, [])) => Ok(vote),
+            _ => Err(DirectoryError::Malformed),
+        }
+    }
+}
+
+/// The consensus that follows from these votes, which are verified and of different authorities. The same votes give
+/// the same document, in whichever order they come. None if there are too few.
+///
+/// A relay is listed if enough authorities name it, with the newest descriptor among theirs, and the median of what
+/// they measured: a minority can neither invent nor hide one, nor move its standing out of what the others saw.
+pub fn tally(network: &Network, period: u64, votes: &[&Vote]) -> Option<Consensus> {
+    let threshold = network.threshold();
+    if votes.len() < threshold {
+        return None;
+    }
+    // By id and identity: two who claim one id are told apart, and the one that more authorities saw is listed.
+    let mut named: BTreeMap<(Key, Option<RelayIdentity>), Vec<&(SignedDescriptor, Standing)>> =
+        BTreeMap::new();
+    for vote in votes {
+        let mut mine: BTreeMap<(Key, Option<RelayIdentity>), &(SignedDescriptor, Standing)> = BTreeMap::new();
+        for relay in &vote.relays {
+            mine.entry((relay.0.descriptor.id, relay.0.descriptor.identity)).or_insert(relay);
+        }
+        for (key, relay) in mine {
+            named.entry(key).or_default().push(relay);
+        }
+    }
+    let mut relays: Vec<Listed> = Vec::new();
+    for ((id, _), of) in named {
+        if of.len() < threshold || relays.last().is_some_and(|r| r.id == id) {
+            continue;
+        }
+        let newest =
+            of.iter().map(|(d, _)| d).max_by_key(|d| (d.descriptor.published, signing::encode(*d)))?;
+        relays.push(Listed { descriptor: newest.descriptor.clone(), standing: median(&of) });
+    }
+    relays.truncate(MAX_RELAYS);
+    Some(Consensus {
+        network: network.clone(),
+        valid_after: period,
+        valid_until: period + network.timing.validity(),
+        seeds: majority(votes.iter().map(|v| &v.seeds)),
+        relays,
+    })
+}
+
+/// The median of each measurement; the lower one of two in the middle.
+fn median(of: &[&(SignedDescriptor, Standing)]) -> Standing {
+    fn middle<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+        let mut values: Vec<T> = values.collect();
+        values.sort_unstable();
+        values.get(values.len().saturating_sub(1) / 2).copied()
+    }
+    Standing {
+        reputation: middle(of.iter().map(|(_, s)| s.reputation)).unwrap_or_default(),
+        performance: middle(of.iter().map(|(_, s)| s.performance)).unwrap_or_default(),
+        stake: middle(of.iter().map(|(_, s)| s.stake)).unwrap_or_default(),
+    }
+}
+
+/// What most say; of those that as many say, the smallest.
+fn majority<'a, T: Ord + Clone + 'a>(said: impl Iterator<Item = &'a T>) -> T
+where
+    T: Default,
+{
+    let mut counts: BTreeMap<&T, usize> = BTreeMap::new();
+    for value in said {
+        *counts.entry(value).or_default() += 1;
+    }
+    let most = counts.iter().max_by(|a, b| a.1.cmp(b.1).then_with(|| b.0.cmp(a.0)));
+    most.map(|(value, _)| (*value).clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
