@@ -10,22 +10,15 @@
 
 use crate::Key;
 use crate::address::{Address, AddressError};
+pub use betanet::sealed::{PERIOD_SECONDS, period};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use sha2::Sha512;
 
-/// Seconds of a period: a day, and the days begin at midnight UTC.
-pub const PERIOD_SECONDS: u64 = 24 * 60 * 60;
-
 const FACTOR: &str = "fog-services 1 blinding factor";
 const PREFIX: &str = "fog-services 1 blinded hash prefix";
-
-/// The period (number of the day) of a time in Unix seconds.
-pub const fn period(unix: u64) -> u64 {
-    unix / PERIOD_SECONDS
-}
 
 fn factor(identity: &Key, period: u64) -> Scalar {
     let mut wide = [0; 64];

@@ -11,35 +11,26 @@
 //! nothing, and fits into one message of the mixnet.
 
 use crate::address::Address;
-use crate::blinding::{BlindedSigner, blinded_key, period};
+use crate::blinding::{BlindedSigner, blinded_key};
 use crate::{BoxAddress, Key};
+use betanet::sealed::{self, SEALED_LEN};
+pub use betanet::sealed::{DESCRIPTOR_LEN, SealedDescriptor, SealedError};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
-use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use ed25519_dalek::SigningKey;
 use rand::{CryptoRng, RngExt};
 use zeroize::Zeroizing;
 
-/// Bytes of every sealed descriptor.
-pub const DESCRIPTOR_LEN: usize = 768;
 /// The most introduction points of a service.
 pub const MAX_POINTS: usize = 3;
 /// How many relays store a descriptor.
 pub const COPIES: usize = 4;
-/// Days that a descriptor's period may be before or after the checker's: clocks differ, and a service publishes for
-/// tomorrow, too.
-pub const PERIOD_SKEW: u64 = 1;
 
-const VERSION: u8 = 1;
-const SALT_LEN: usize = 32;
-const HEADER_LEN: usize = 1 + 32 + 8 + 8 + SALT_LEN;
-const SIGNATURE_LEN: usize = 64;
 const TAG_LEN: usize = 16;
-const SIGNED_LEN: usize = DESCRIPTOR_LEN - SIGNATURE_LEN;
-const CONTENT_LEN: usize = SIGNED_LEN - HEADER_LEN - TAG_LEN;
+const CONTENT_LEN: usize = SEALED_LEN - TAG_LEN;
 const POINT_LEN: usize = 96;
 const _: () = assert!(8 + 1 + MAX_POINTS * POINT_LEN <= CONTENT_LEN);
 
-const SIGNED_PREFIX: &[u8] = b"fog-services descriptor 1\0";
 const SEAL: &str = "fog-services 1 descriptor seal";
 const RING: &str = "fog-services 1 descriptor ring";
 
@@ -65,20 +56,9 @@ pub struct Descriptor {
 /// Why a descriptor is not made, stored or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
-    /// Not a descriptor of this version.
-    #[error("this is not a hidden service's descriptor")]
-    Malformed,
-    /// The blinded key's signature does not match.
-    #[error("the descriptor's signature does not match its key")]
-    Signature,
-    /// Its day is neither today, yesterday nor tomorrow.
-    #[error("the descriptor is of day {period}, and today is day {today}: check the clock")]
-    Period {
-        /// The descriptor's day.
-        period: u64,
-        /// The checker's day.
-        today: u64,
-    },
+    /// It is malformed, of another day, or not signed by its key.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
     /// It is of another service, or was altered by who cannot sign.
     #[error("the descriptor is not of this service")]
     OtherService,
@@ -110,12 +90,7 @@ impl Descriptor {
             return Err(DescriptorError::Points(self.points.len()));
         }
         let signer = BlindedSigner::new(identity, period).map_err(|_| DescriptorError::Key)?;
-        let mut bytes = Vec::with_capacity(DESCRIPTOR_LEN);
-        bytes.push(VERSION);
-        bytes.extend(signer.key());
-        bytes.extend(period.to_be_bytes());
-        bytes.extend(revision.to_be_bytes());
-        bytes.extend(rng.random::<[u8; SALT_LEN]>());
+        let mut bytes = sealed::header(&signer.key(), period, revision, &rng.random());
 
         let mut content = Vec::with_capacity(CONTENT_LEN);
         content.extend(self.valid_until.to_be_bytes());
@@ -130,9 +105,33 @@ impl Descriptor {
             .encrypt(&Nonce::default(), Payload { msg: &content, aad: &bytes })
             .map_err(|_| DescriptorError::Key)?;
         bytes.extend(sealed);
-        let signature = signer.sign(&signed(&bytes));
+        let signature = signer.sign(&sealed::signed_message(&bytes));
         bytes.extend(signature);
-        Ok(SealedDescriptor(bytes))
+        Ok(SealedDescriptor::from_bytes(&bytes)?)
+    }
+
+    /// Checks a sealed descriptor and opens it with the service's name.
+    ///
+    /// # Errors
+    /// [`DescriptorError::OtherService`], [`DescriptorError::Sealed`], [`DescriptorError::Expired`].
+    pub fn open(
+        descriptor: &SealedDescriptor,
+        service: &Address,
+        now_unix: u64,
+    ) -> Result<Self, DescriptorError> {
+        if blinded_key(service, descriptor.period()) != descriptor.blinded() {
+            return Err(DescriptorError::OtherService);
+        }
+        descriptor.check(now_unix)?;
+        let (header, sealed) = descriptor.parts();
+        let content = cipher(service.key(), header)
+            .decrypt(&Nonce::default(), Payload { msg: sealed, aad: header })
+            .map_err(|_| DescriptorError::OtherService)?;
+        let opened = Self::decode(&content).ok_or(SealedError::Malformed)?;
+        if now_unix >= opened.valid_until {
+            return Err(DescriptorError::Expired(opened.valid_until));
+        }
+        Ok(opened)
     }
 
     fn decode(content: &[u8]) -> Option<Self> {
@@ -152,107 +151,6 @@ impl Descriptor {
         });
         Some(Self { valid_until: u64::from_be_bytes(*valid_until), points: points.collect::<Option<_>>()? })
     }
-}
-
-/// A descriptor as relays store it and clients fetch it: [`DESCRIPTOR_LEN`] bytes of the known version. Nothing else
-/// is certain before [`Self::check`] or [`Self::open`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedDescriptor(Vec<u8>);
-
-impl std::fmt::Debug for SealedDescriptor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SealedDescriptor")
-            .field("period", &self.period())
-            .field("revision", &self.revision())
-            .finish_non_exhaustive()
-    }
-}
-
-impl SealedDescriptor {
-    /// Takes bytes from elsewhere, after a look at length and version only.
-    ///
-    /// # Errors
-    /// [`DescriptorError::Malformed`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DescriptorError> {
-        if bytes.len() != DESCRIPTOR_LEN || bytes[0] != VERSION {
-            return Err(DescriptorError::Malformed);
-        }
-        Ok(Self(bytes.to_vec()))
-    }
-
-    /// The bytes to store or send.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn field<const N: usize>(&self, at: usize) -> [u8; N] {
-        // The length was checked when it was made, and the callers' fields are in the header.
-        self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
-    }
-
-    /// The blinded key, under which it is stored and found.
-    pub fn blinded(&self) -> Key {
-        self.field(1)
-    }
-
-    /// The day for which it is.
-    pub fn period(&self) -> u64 {
-        u64::from_be_bytes(self.field(33))
-    }
-
-    /// Counts the descriptors of one key: the higher is the newer.
-    pub fn revision(&self) -> u64 {
-        u64::from_be_bytes(self.field(41))
-    }
-
-    /// What a storing relay can know: that the owner of the blinded key signed it, for a day near this one.
-    ///
-    /// # Errors
-    /// [`DescriptorError::Period`], [`DescriptorError::Signature`].
-    pub fn check(&self, now_unix: u64) -> Result<(), DescriptorError> {
-        let today = period(now_unix);
-        if self.period().abs_diff(today) > PERIOD_SKEW {
-            return Err(DescriptorError::Period { period: self.period(), today });
-        }
-        let key = VerifyingKey::from_bytes(&self.blinded()).map_err(|_| DescriptorError::Signature)?;
-        let (signed_part, signature) = self.0.split_at(SIGNED_LEN);
-        let signature = Signature::from_slice(signature).map_err(|_| DescriptorError::Signature)?;
-        key.verify_strict(&signed(signed_part), &signature).map_err(|_| DescriptorError::Signature)
-    }
-
-    /// True if this one replaces `held` in a store: same key and day, and a higher revision. So nobody can put an old
-    /// one back.
-    pub fn supersedes(&self, held: &Self) -> bool {
-        self.blinded() == held.blinded()
-            && self.period() == held.period()
-            && self.revision() > held.revision()
-    }
-
-    /// Checks it and opens it with the service's name.
-    ///
-    /// # Errors
-    /// As [`Self::check`]; [`DescriptorError::OtherService`], [`DescriptorError::Malformed`],
-    /// [`DescriptorError::Expired`].
-    pub fn open(&self, service: &Address, now_unix: u64) -> Result<Descriptor, DescriptorError> {
-        if blinded_key(service, self.period()) != self.blinded() {
-            return Err(DescriptorError::OtherService);
-        }
-        self.check(now_unix)?;
-        let (header, rest) = self.0.split_at(HEADER_LEN);
-        let sealed = rest.get(..CONTENT_LEN + TAG_LEN).ok_or(DescriptorError::Malformed)?;
-        let content = cipher(service.key(), header)
-            .decrypt(&Nonce::default(), Payload { msg: sealed, aad: header })
-            .map_err(|_| DescriptorError::OtherService)?;
-        let descriptor = Descriptor::decode(&content).ok_or(DescriptorError::Malformed)?;
-        if now_unix >= descriptor.valid_until {
-            return Err(DescriptorError::Expired(descriptor.valid_until));
-        }
-        Ok(descriptor)
-    }
-}
-
-fn signed(bytes: &[u8]) -> Vec<u8> {
-    [SIGNED_PREFIX, bytes].concat()
 }
 
 fn cipher(identity: &Key, header: &[u8]) -> ChaCha20Poly1305 {
@@ -287,7 +185,7 @@ pub fn responsible(relays: &[Key], blinded: &Key, period: u64, seed: &Key) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blinding::PERIOD_SECONDS;
+    use betanet::sealed::{HEADER_LEN, PERIOD_SECONDS, SIGNED_LEN};
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -327,8 +225,8 @@ mod tests {
             prop_assert_eq!(again.check(NOW), Ok(()));
             prop_assert_eq!((again.period(), again.revision()), (DAY, revision));
             prop_assert_eq!(again.blinded(), blinded_key(&address(1), DAY));
-            prop_assert_eq!(again.open(&address(1), NOW), Ok(plain));
-            prop_assert_eq!(again.open(&address(2), NOW), Err(DescriptorError::OtherService));
+            prop_assert_eq!(Descriptor::open(&again, &address(1), NOW), Ok(plain));
+            prop_assert_eq!(Descriptor::open(&again, &address(2), NOW), Err(DescriptorError::OtherService));
         }
 
         #[test]
@@ -336,14 +234,14 @@ mod tests {
             let mut bytes = bytes;
             if whole {
                 bytes.resize(DESCRIPTOR_LEN, 7);
-                bytes[0] = VERSION;
+                bytes[0] = sealed::VERSION;
                 bytes[33..41].copy_from_slice(&DAY.to_be_bytes());
             }
             match SealedDescriptor::from_bytes(&bytes) {
-                Err(e) => prop_assert_eq!(e, DescriptorError::Malformed),
+                Err(e) => prop_assert_eq!(e, SealedError::Malformed),
                 Ok(d) => {
                     prop_assert!(d.check(NOW).is_err());
-                    prop_assert!(d.open(&address(1), NOW).is_err());
+                    prop_assert!(Descriptor::open(&d, &address(1), NOW).is_err());
                 }
             }
         }
@@ -385,12 +283,13 @@ mod tests {
         let (a, b) = (sealed(1), sealed(2));
         let mut mixed = b.as_bytes().to_vec();
         mixed[HEADER_LEN..SIGNED_LEN].copy_from_slice(&a.as_bytes()[HEADER_LEN..SIGNED_LEN]);
-        let signature =
-            BlindedSigner::new(&identity(1), DAY).expect("blinds").sign(&signed(&mixed[..SIGNED_LEN]));
+        let signature = BlindedSigner::new(&identity(1), DAY)
+            .expect("blinds")
+            .sign(&sealed::signed_message(&mixed[..SIGNED_LEN]));
         mixed[SIGNED_LEN..].copy_from_slice(&signature);
         let mixed = SealedDescriptor::from_bytes(&mixed).expect("well-formed");
         assert_eq!(mixed.check(NOW), Ok(()));
-        assert_eq!(mixed.open(&address(1), NOW), Err(DescriptorError::OtherService));
+        assert_eq!(Descriptor::open(&mixed, &address(1), NOW), Err(DescriptorError::OtherService));
         // Whoever has only what a relay has, has not the sealing key.
         let (header, rest) = a.as_bytes().split_at(HEADER_LEN);
         let opens = |key: &Key| {
@@ -413,8 +312,8 @@ mod tests {
             let result = d.check(now * PERIOD_SECONDS);
             assert_eq!(result.is_ok(), ok, "{result:?}");
         }
-        assert_eq!(d.open(&address(1), NOW + 99).map(|d| d.points.len()), Ok(3));
-        assert_eq!(d.open(&address(1), NOW + 100), Err(DescriptorError::Expired(NOW + 100)));
+        assert_eq!(Descriptor::open(&d, &address(1), NOW + 99).map(|d| d.points.len()), Ok(3));
+        assert_eq!(Descriptor::open(&d, &address(1), NOW + 100), Err(DescriptorError::Expired(NOW + 100)));
         for n in [0, 4] {
             let refused = descriptor(n).seal(&identity(1), DAY, 1, &mut rand::rng());
             assert_eq!(refused.map(|_| ()), Err(DescriptorError::Points(n)));
@@ -429,13 +328,14 @@ mod tests {
         // Today's key can sign what it likes, also with another day in it.
         let mut moved = sealed(9).as_bytes().to_vec();
         moved[33..41].copy_from_slice(&(DAY + 1).to_be_bytes());
-        let signature =
-            BlindedSigner::new(&identity(1), DAY).expect("blinds").sign(&signed(&moved[..SIGNED_LEN]));
+        let signature = BlindedSigner::new(&identity(1), DAY)
+            .expect("blinds")
+            .sign(&sealed::signed_message(&moved[..SIGNED_LEN]));
         moved[SIGNED_LEN..].copy_from_slice(&signature);
         let moved = SealedDescriptor::from_bytes(&moved).expect("well-formed");
         assert_eq!(moved.check(NOW), Ok(()));
         assert!(!moved.supersedes(&sealed(2)));
-        assert_eq!(moved.open(&address(1), NOW), Err(DescriptorError::OtherService));
+        assert_eq!(Descriptor::open(&moved, &address(1), NOW), Err(DescriptorError::OtherService));
         for refused in [&sealed(1), &sealed(2), &other, &tomorrow] {
             assert!(!refused.supersedes(&sealed(2)));
         }
