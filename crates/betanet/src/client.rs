@@ -33,6 +33,7 @@ use crate::packet::{self, Hop, MAX_MESSAGE, PacketError, Tables};
 use crate::path::{self, Health, Level, PathError};
 use crate::sphinx::Identifier;
 use crate::view::{View, are_related};
+use crate::wakeup::Wakeup;
 use answers::Claim;
 use entries::Choice;
 use parking_lot::{Mutex, RwLock};
@@ -167,6 +168,8 @@ struct Shared {
     /// What became of loops, for those who measure.
     outcomes: Mutex<Option<VecDeque<Outcome>>>,
     counters: Counters,
+    /// The machine slept, or is in another network.
+    wakeup: Wakeup,
     /// Something for upkeep to do now.
     look: Notify,
     cancel: CancellationToken,
@@ -184,6 +187,9 @@ impl Client {
         let (inbound, receiver) = mpsc::channel(RECEIVE_QUEUE);
         let (sender, _) = watch::channel(consensus.clone());
         let measures = matches!(entries, Entries::All);
+        let cancel = CancellationToken::new();
+        let towards: Vec<_> = consensus.unverified().layer(1).map(|r| r.address).collect();
+        let wakeup = Wakeup::start(towards, cancel.clone());
         let shared = Arc::new(Shared {
             view: RwLock::new(Arc::new(View::new(consensus, unix_now(), measures))),
             outcomes: Mutex::new(measures.then(VecDeque::new)),
@@ -197,11 +203,13 @@ impl Client {
             tables: Tables::default(),
             health: Mutex::default(),
             tag: LoopTag::new(rand::random()),
-            loops: Mutex::default(),
+            // Numbers of an earlier start must not be taken for this one's.
+            loops: Mutex::new(LoopBook::new(rand::random())),
             answers: Mutex::default(),
             counters: Counters::default(),
+            wakeup,
             look: Notify::new(),
-            cancel: CancellationToken::new(),
+            cancel,
         });
         let client = Self { shared: shared.clone() };
         client.set_mean_delay(mean_delay);
@@ -300,6 +308,16 @@ impl Client {
         self.shared.pacer.set_profile(profile);
     }
 
+    /// How much longer an acknowledgement may take because packets wait for their slots.
+    pub fn patience(&self) -> Duration {
+        pacer::patience(self.shared.pacer.profile())
+    }
+
+    /// True while the consensus is of this time; while it is not, nothing is sent.
+    pub fn is_fresh(&self) -> bool {
+        self.shared.fresh().is_ok()
+    }
+
     /// The cover traffic.
     pub fn cover(&self) -> Profile {
         self.shared.pacer.profile()
@@ -338,6 +356,12 @@ impl Client {
     /// The mailbox's public key, which is its address at the home relays.
     pub fn mailbox(&self) -> Key {
         self.shared.mailbox
+    }
+
+    /// Drops all links and makes them anew at once. The client does so by itself when it notices that the machine slept
+    /// or changed its network; this is for a system that tells.
+    pub fn reconnect(&self) {
+        self.shared.wakeup.kick();
     }
 
     /// How the link to the first home relay is.
@@ -489,7 +513,7 @@ impl Shared {
     fn look_after_entries(self: &Arc<Self>) {
         let view = self.view.read().clone();
         let online = *self.homes.state().borrow() == LinkState::Up;
-        self.entries.look_after(&view, unix_now(), online, &self.cancel);
+        self.entries.look_after(&view, unix_now(), online, &self.wakeup, &self.cancel);
     }
 }
 

@@ -48,6 +48,7 @@ mod slots;
 pub mod sphinx;
 pub mod testnet;
 pub mod view;
+mod wakeup;
 pub mod x25519;
 
 /// The protocol's name; the version follows it on the wire.

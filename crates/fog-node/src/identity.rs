@@ -1,6 +1,7 @@
 //! Who I am: an Ed25519 key that signs and names me, and an X25519 key to which messages are sealed.
 
 use betanet::Key;
+use betanet::relay::RelayKeys;
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand::RngExt;
@@ -37,6 +38,14 @@ impl Identity {
 
     pub(crate) fn seal_key(&self) -> Key {
         PublicKey::from(&self.sealing()).to_bytes()
+    }
+
+    /// The keys of a mixnode on this device. They cannot be linked to the identity by others, but last as long as it.
+    pub(crate) fn mixnode(&self) -> RelayKeys {
+        let mut keys = Zeroizing::new([0; 64]);
+        // 64 bytes are within HKDF's limit.
+        _ = Hkdf::<Sha256>::new(Some(b"fog mixnode 1"), &self.seal).expand(b"", keys.as_mut());
+        RelayKeys::from_bytes(&keys)
     }
 
     /// The mailbox's key in a network. Its home relay sees this key and cannot link it to the identity, nor to

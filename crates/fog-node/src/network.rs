@@ -5,8 +5,14 @@
 //! network while nobody else has joined its own, that network becomes primary. (Two who do so with each other at once
 //! are brought together by [`crate::crossing`].)
 
+pub(crate) mod home;
+mod mixnode;
+mod privacy;
 #[cfg(test)]
 mod tests;
+mod traffic;
+
+pub(crate) use mixnode::addresses as mixnode_addresses;
 
 use crate::card::Card;
 use crate::core::Core;
@@ -16,14 +22,13 @@ use crate::time::{now_ms, seconds};
 use crate::work::{After, Work};
 use crate::{contacts, records, settlements};
 use betanet::client::{Client, ClientConfig, Entries, Inbound};
-use betanet::cover::Profile;
 use betanet::directory::{Consensus, SignedConsensus};
 use betanet::fetch;
 use betanet::guards::Guards;
 use betanet::relay::{Relay, RelayConfig};
 use betanet::testnet::TestNetwork;
 use betanet::{Key, LinkState};
-use fog_api::{EventBody, MixnetView, NetworkHealth, NetworkView, RelayView};
+use fog_api::{EventBody, MixnetView, MixnodeState, NetworkHealth, NetworkView, RelayView};
 use fog_p2p::mixnet::{MixAddress, MixnetRoad};
 use parking_lot::{Mutex, RwLock};
 use rand::seq::IteratorRandom;
@@ -31,10 +36,14 @@ use sqlx::{Row, SqliteConnection};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use x25519_dalek::PublicKey;
+
+fn unix_seconds(at: u64) -> f64 {
+    seconds(i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(1000))
+}
 
 /// A port that is in use now may be free again later.
 const RETRY: Duration = Duration::from_secs(5);
@@ -46,9 +55,13 @@ const FETCHES: usize = 30;
 
 struct Member {
     signed: Arc<SignedConsensus>,
+    /// Authorities whose signatures on it are good.
+    signers: usize,
     network: Key,
     guards: Option<Guards>,
     home: Key,
+    /// Where mail may still come: homes of before, with the Unix second until which they are listened to.
+    old_homes: home::OldHomes,
     own: bool,
     primary: bool,
     /// Why it does not work, if it does not.
@@ -67,6 +80,8 @@ pub(crate) struct Network {
     inbound: mpsc::Sender<Vec<u8>>,
     members: RwLock<HashMap<Key, Member>>,
     relays: Mutex<Vec<Relay>>,
+    mixnode: Mutex<Option<mixnode::Mixnode>>,
+    history: Mutex<traffic::History>,
     loading: tokio::sync::Mutex<()>,
     cancel: CancellationToken,
 }
@@ -258,6 +273,8 @@ impl Network {
             inbound,
             members: RwLock::default(),
             relays: Mutex::default(),
+            mixnode: Mutex::default(),
+            history: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             cancel: CancellationToken::new(),
         }
@@ -277,7 +294,18 @@ impl Network {
         let valid_after = signed.unverified().valid_after;
         let before = members.get(&network).filter(|m| m.document().valid_after == valid_after);
         let problem = before.and_then(|m| m.problem.clone());
-        let member = Member { signed: Arc::new(signed), network, guards, home, own, primary, problem };
+        let signers = signed.signers().len();
+        let member = Member {
+            signed: Arc::new(signed),
+            signers,
+            network,
+            guards,
+            home,
+            old_homes: Vec::new(),
+            own,
+            primary,
+            problem,
+        };
         members.insert(network, member);
         network
     }
@@ -295,7 +323,11 @@ impl Network {
             let (own, primary) = (row.get("own"), row.get("is_primary"));
             let guards = row.get::<Option<Vec<u8>>, _>("guards").and_then(|bytes| Guards::from_bytes(&bytes));
             let problem = unusable(&signed);
+            let old_homes = home::read_old(row.get("old_homes"));
             let network = self.remember(signed, home, guards, own, primary);
+            if let Some(member) = self.members.write().get_mut(&network) {
+                member.old_homes = old_homes;
+            }
             if let Some(problem) = problem {
                 tracing::warn!("a network cannot be used: {problem}");
                 self.problem(&network, Some(problem));
@@ -357,12 +389,12 @@ impl Network {
 
     /// Starts the client of a network, and its relays if it is ours.
     pub(crate) async fn start(&self, core: &Core, network: &Key, own_keys: Option<&TestNetwork>) {
-        let Some((signed, home, own, guards)) = self
+        let Some((signed, homes, own, guards)) = self
             .members
             .read()
             .get(network)
             .filter(|m| m.problem.is_none())
-            .map(|m| (m.signed.clone(), m.home, m.own, m.guards.clone()))
+            .map(|m| (m.signed.clone(), home::all(m.home, &m.old_homes), m.own, m.guards.clone()))
         else {
             return;
         };
@@ -373,12 +405,14 @@ impl Network {
             client.offer((*signed).clone());
             return;
         }
+        let test = signed.unverified().network.test;
+        let cover = traffic::profile(core.settings.read().cover, test);
         let (client, mut messages) = Client::start(ClientConfig {
             consensus: signed,
             mailbox: core.me.mailbox(network),
-            homes: vec![home],
+            homes,
             mean_delay: Duration::from_millis(core.settings.read().mean_delay_ms.into()),
-            cover: Profile::Off,
+            cover,
             entries: Entries::Pinned(guards.unwrap_or_default()),
         });
         let client = Arc::new(client);
@@ -460,6 +494,7 @@ impl Network {
     pub(crate) async fn watch(core: Arc<Core>, own_keys: Option<TestNetwork>) {
         let cancel = core.network.cancel.clone();
         let mut told = String::new();
+        let mut absence = home::Absence::default();
         let mut prune_at = tokio::time::Instant::now() + PRUNE_EVERY;
         let mut retry_at = tokio::time::Instant::now() + RETRY;
         loop {
@@ -480,6 +515,9 @@ impl Network {
                     tracing::warn!("old message ids are not forgotten: {e}");
                 }
             }
+            core.network.leave_lost_home(&core, &mut absence).await;
+            core.network.note_traffic();
+            core.network.look_after_mixnode(&core).await;
             let view = core.network.view(&core);
             let text = serde_json::to_string(&view).unwrap_or_default();
             if text != told {
@@ -509,6 +547,7 @@ impl Network {
                 let newer = member.document().valid_after < view.consensus().valid_after;
                 if newer {
                     member.signed = view.signed().clone();
+                    member.signers = member.signed.signers().len();
                 }
                 newer
             };
@@ -529,8 +568,62 @@ impl Network {
         Ok(())
     }
 
+    /// The settings changed.
+    pub(crate) fn apply(&self, settings: &fog_api::Settings) {
+        for client in self.road.clients() {
+            let test = client.view().consensus().network.test;
+            client.set_cover(traffic::profile(settings.cover, test));
+        }
+    }
+
+    fn primary_client(&self) -> Option<Arc<Client>> {
+        let network = self.members.read().values().find(|m| m.primary).map(|m| m.network)?;
+        self.road.client(&network)
+    }
+
+    /// A home relay that is gone for good would hold up everything that is sent to this node.
+    async fn leave_lost_home(&self, core: &Arc<Core>, absence: &mut home::Absence) {
+        let Some(client) = self.primary_client() else { return };
+        let online = client.entries_up() > 0;
+        if absence.look(Instant::now(), &client.home_state(), online)
+            && let Err(e) = home::change(core, &client.view().network(), None).await
+        {
+            tracing::warn!("the home relay does not answer, and there is no other: {e}");
+        }
+    }
+
+    fn note_traffic(&self) {
+        if let Some(client) = self.primary_client() {
+            let now = now_ms() as f64 / 1000.0;
+            self.history.lock().note(now, client.traffic());
+        }
+    }
+
+    /// Starts, restarts or ends the mixnode as the settings want it.
+    async fn look_after_mixnode(&self, core: &Core) {
+        let wanted = core.settings.read().mixnode.clone();
+        let done = match (&wanted, &*self.mixnode.lock()) {
+            (None, None) => true,
+            (Some(settings), Some(mixnode)) => mixnode.is(settings),
+            _ => false,
+        };
+        let signed = {
+            let members = self.members.read();
+            members.values().find(|m| m.primary && !m.own).map(|m| m.signed.clone())
+        };
+        if done {
+            return;
+        }
+        *self.mixnode.lock() = None;
+        let (Some(settings), Some(signed)) = (wanted, signed) else { return };
+        let folder = core.config.data_dir.join("mixnode");
+        let mixnode = mixnode::Mixnode::start(settings, core.me.mixnode(), &folder, signed).await;
+        *self.mixnode.lock() = Some(mixnode);
+    }
+
     /// Everything for the circuits screen.
     pub(crate) fn view(&self, core: &Core) -> NetworkView {
+        let primary = self.primary_client();
         let members = self.members.read();
         let mut networks: Vec<MixnetView> = Vec::new();
         let (mut sent, mut received) = (0, 0);
@@ -546,6 +639,8 @@ impl Network {
             if member.primary {
                 worst = Some(health(member, client.as_deref(), &home_state));
             }
+            let timing = member.document().network.timing;
+            let (measured, now) = (timing.voting > 0, client.as_ref().map(|c| c.view()));
             let relays = member.document().relays.iter().map(|relay| {
                 let (delivered_share, in_use) =
                     client.as_ref().map_or((None, false), |c| c.relay_health(&relay.id));
@@ -557,6 +652,11 @@ impl Network {
                     // Coarse, so that the page is not told of every packet.
                     delivered_share: delivered_share.map(|s| (s * 100.0).round() / 100.0),
                     in_use,
+                    operator: relay.operator.clone(),
+                    pinned: client.as_ref().is_some_and(|c| c.is_entry(&relay.id)),
+                    drawn: now.as_ref().is_some_and(|v| v.is_drawn(&relay.id)),
+                    performance: measured.then(|| f64::from(relay.standing.performance) / 1000.0),
+                    reputation: measured.then(|| f64::from(relay.standing.reputation) / 1000.0),
                 }
             });
             networks.push(MixnetView {
@@ -566,9 +666,12 @@ impl Network {
                 relays: relays.collect(),
                 home: Some(hex(&member.home)),
                 home_connected: home_state == LinkState::Up,
-                valid_until: seconds(
-                    i64::try_from(member.document().valid_until).unwrap_or(i64::MAX).saturating_mul(1000),
-                ),
+                valid_until: unix_seconds(member.document().valid_until),
+                authorities: u32::try_from(member.document().network.authorities.len()).unwrap_or(u32::MAX),
+                signed_by: u32::try_from(member.signers).unwrap_or(u32::MAX),
+                epoch_ends: (timing.epoch > 0).then(|| {
+                    unix_seconds((u64::from(timing.epoch_at(unix())) + 1) * u64::from(timing.epoch))
+                }),
             });
         }
         networks.sort_by(|a, b| a.id.cmp(&b.id));
@@ -589,11 +692,24 @@ impl Network {
             packets_mixed: mixed,
             replays_refused: replays,
             mean_delay: f64::from(core.settings.read().mean_delay_ms) / 1000.0,
+            privacy: privacy::view(members.values().find(|m| m.primary), primary.as_deref()),
+            cover: traffic::view(primary.as_deref(), core.settings.read().cover),
+            history: self.history.lock().points(),
+            mixnode: self.mixnode_view(members.values().any(|m| m.own && m.primary)),
+        }
+    }
+
+    fn mixnode_view(&self, own: bool) -> fog_api::MixnodeView {
+        match &*self.mixnode.lock() {
+            Some(mixnode) => mixnode.view(),
+            None if own => mixnode::off(MixnodeState::OwnNetwork),
+            None => mixnode::off(MixnodeState::Off),
         }
     }
 
     pub(crate) async fn shutdown(&self) {
         self.cancel.cancel();
+        *self.mixnode.lock() = None;
         self.road.clear();
         let relays = std::mem::take(&mut *self.relays.lock());
         for relay in relays {

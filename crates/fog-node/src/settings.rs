@@ -3,6 +3,7 @@
 use crate::card::valid_name;
 use crate::core::Core;
 use crate::error::{Result, bad_input, database, internal};
+use crate::network::mixnode_addresses;
 use crate::store;
 use crate::work::{After, Work};
 use fog_api::{EventBody, Settings};
@@ -24,6 +25,8 @@ pub(crate) async fn load(conn: &mut SqliteConnection, name: &str, mean_delay_ms:
             mean_delay_ms: mean_delay_ms.min(MAX_DELAY_MS),
             read_receipts: true,
             jobs_from_accepted_only: true,
+            cover: None,
+            mixnode: None,
         }),
     }
 }
@@ -60,6 +63,9 @@ pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings
     if settings.mean_delay_ms > MAX_DELAY_MS {
         return Err(bad_input(format!("The mean delay is at most {MAX_DELAY_MS} ms.")));
     }
+    if let Some(mixnode) = &settings.mixnode {
+        mixnode_addresses(mixnode).map_err(bad_input)?;
+    }
     let renamed = core.settings.read().name != settings.name;
     let mut work = Work::begin(core).await?;
     save(work.conn(), &settings).await?;
@@ -76,5 +82,6 @@ pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings
         core.bus.emit(EventBody::State(core.app_state()));
     }
     core.road.set_mean_delay(Duration::from_millis(settings.mean_delay_ms.into()));
+    core.network.apply(&settings);
     Ok(settings)
 }

@@ -95,7 +95,10 @@ impl Transport for MixnetRoad {
     fn patience(&self) -> Duration {
         // Up to four delayed hops there and four back: a sum of eight exponentials exceeds 20 means once in 10^4.
         let mean = Duration::from_micros(self.mean_delay_micros.load(std::sync::atomic::Ordering::Relaxed));
-        Duration::from_millis(400) + mean * 20
+        // And a covered packet waits for its slot: mine there, and as I guess, theirs back.
+        let clients = self.clients.read();
+        let slots = clients.values().map(|c| c.patience()).max().unwrap_or_default();
+        Duration::from_millis(400) + mean * 20 + slots * 2
     }
 
     fn send(&self, to: &Address, datagram: &[u8]) -> Result<Route, TransportError> {

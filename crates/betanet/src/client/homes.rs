@@ -89,9 +89,16 @@ impl Homes {
         let (sender, frames) = mpsc::channel(FRAMES);
         let (state, watch) = watch::channel(LinkState::default());
         let ends = shared.cancel.child_token();
-        let target =
-            Target { address, remote: relay, local: shared.secret.clone(), role: Role::Mailbox, lazy: false };
-        tokio::spawn(outgoing::keep(target, receiver, Some(sender), state, ends.clone()));
+        let target = Target {
+            address,
+            remote: relay,
+            local: shared.secret.clone(),
+            role: Role::Mailbox,
+            lazy: false,
+            silence: outgoing::CLIENT_SILENCE,
+        };
+        let kick = shared.wakeup.listen();
+        tokio::spawn(outgoing::keep(target, receiver, Some(sender), state, kick, ends.clone()));
         tokio::spawn(receive(shared.clone(), frames, self.inbound.clone(), queue.clone()));
         // Who watches the first home learns of its link at once.
         let (told, mut changes, stop) = (shared.clone(), watch.clone(), ends.clone());

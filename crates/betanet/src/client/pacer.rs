@@ -2,7 +2,7 @@
 
 use super::{SendError, Shared, count};
 use crate::Key;
-use crate::cover::{Profile, Schedule, Slot, drop_message};
+use crate::cover::{Fill, LOOP_SHARE, Profile, Schedule, drop_message};
 use crate::link::Frame;
 use crate::packet::MAX_MESSAGE;
 use crate::path::{Level, PathError};
@@ -45,7 +45,7 @@ impl Queue {
     pub(super) fn room(&self) -> Result<(), SendError> {
         let profile = self.profile();
         if profile != Profile::Off && self.waiting.lock().len() >= QUEUE {
-            return Err(SendError::Busy(profile.mean_gap()));
+            return Err(SendError::Busy(gap(profile)));
         }
         Ok(())
     }
@@ -58,16 +58,23 @@ impl Queue {
         }
         let mut waiting = self.waiting.lock();
         if waiting.len() >= QUEUE {
-            return Err(SendError::Busy(profile.mean_gap()));
+            return Err(SendError::Busy(gap(profile)));
         }
         waiting.push_back((entry, frame));
         Ok(None)
     }
 }
 
-/// How long a packet may wait for its slot, for those who wait for its acknowledgement.
-pub fn patience(profile: Profile) -> Duration {
-    if profile == Profile::Off { Duration::ZERO } else { profile.mean_gap() * (2 * QUEUE as u32) }
+/// The mean time between two slots that real packets may have.
+fn gap(profile: Profile) -> Duration {
+    let rate = profile.packets_a_second() * (1.0 - LOOP_SHARE);
+    if rate > 0.0 { Duration::from_secs_f64(1.0 / rate) } else { Duration::ZERO }
+}
+
+/// How long a packet may wait for its slot, as those must know who wait for its acknowledgement: twice the mean time of
+/// a full queue.
+pub(super) fn patience(profile: Profile) -> Duration {
+    gap(profile) * (2 * QUEUE as u32)
 }
 
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -90,26 +97,19 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 async fn cover(shared: &Arc<Shared>, profile: Profile) {
-    let Some(mut schedule) = Schedule::new(profile, Instant::now(), &mut rand::rng()) else {
-        std::future::pending::<()>().await;
-        return;
-    };
-    loop {
-        tokio::time::sleep_until(schedule.next_slot().into()).await;
-        let slot = schedule.draw(Instant::now(), &mut rand::rng());
-        match slot {
-            // What cannot be sent now is not made up for.
-            Slot::Loop => _ = send_loop(shared, Level::Private),
-            Slot::Payload => {
-                let waiting = shared.pacer.waiting.lock().pop_front();
-                match waiting {
-                    // Should its entry be gone, the packet is lost like any other.
-                    Some((entry, frame)) => _ = shared.entries.send(&entry, frame),
-                    None => _ = send_drop(shared),
-                }
-            }
-        }
+    let mut schedule = Schedule::new(profile, Instant::now(), &mut rand::rng());
+    while let Some(slot) = schedule.next_slot() {
+        tokio::time::sleep_until(slot.into()).await;
+        let Some(slot) = schedule.draw(Instant::now(), &mut rand::rng()) else { continue };
+        let next = || shared.pacer.waiting.lock().pop_front();
+        // What cannot be sent now is not made up for: a packet whose entry is gone is lost like any other.
+        _ = match slot.fill(next) {
+            Fill::Loop => send_loop(shared, Level::Private),
+            Fill::Mail((entry, frame)) => shared.entries.send(&entry, frame),
+            Fill::Drop => send_drop(shared),
+        };
     }
+    std::future::pending::<()>().await;
 }
 
 /// A packet to this client itself.
@@ -119,10 +119,13 @@ pub(super) fn send_loop(shared: &Shared, level: Level) -> Result<(), SendError> 
     // Its own home is on every loop's path: what it loses says nothing of the others.
     let measured = if shared.measures() { hops.len() } else { hops.len() - 1 };
     let relays = hops[..measured].iter().map(|h| h.relay).collect();
-    let number = shared.loops.lock().begin(relays, Instant::now());
+    let number = shared.loops.lock().sent(relays, Instant::now());
     let message = shared.tag.message(&mut rand::rng(), number, MAX_MESSAGE);
     let packet = shared.tables.build(&message, &hops, &shared.mailbox)?;
-    shared.entries.send(&hops[0].relay, Frame::Packet(packet))?;
+    if let Err(e) = shared.entries.send(&hops[0].relay, Frame::Packet(packet)) {
+        shared.loops.lock().forget(number);
+        return Err(e);
+    }
     count(&shared.counters.loops);
     Ok(())
 }

@@ -7,9 +7,10 @@
 use super::Shared;
 use crate::Key;
 use crate::directory::Consensus;
-use crate::link::{Frame, Role};
+use crate::link::{Frame, IDLE_TIMEOUT, Role};
 use crate::mix::Forward;
 use crate::outgoing::{self, Frames, LinkState, QueueError, QueueSender, Target};
+use crate::wakeup::Kick;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -153,8 +154,9 @@ fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: 
                 local: shared.keys.link.clone(),
                 role: Role::Relay,
                 lazy: true,
+                silence: IDLE_TIMEOUT,
             };
-            let keep = outgoing::keep(target, receiver, None, state, shared.cancel.clone());
+            let keep = outgoing::keep(target, receiver, None, state, Kick::never(), shared.cancel.clone());
             shared.tasks.spawn_on(keep, runtime);
         }
         Peer { address, queue, state: watch }

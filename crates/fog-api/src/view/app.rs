@@ -1,6 +1,6 @@
 //! The node as a whole: its phase, its figures, its settings.
 
-use super::{HarvestState, NetworkHealth};
+use super::{CoverProfile, HarvestState, NetworkHealth};
 use crate::{Amount, PeerId, Seconds};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,25 @@ pub struct Settings {
     pub read_receipts: bool,
     /// Take jobs only from accepted contacts (else also from people who are asking).
     pub jobs_from_accepted_only: bool,
+    /// Cover traffic; none lets the network decide: a test network has none, others the standard profile.
+    #[serde(default)]
+    pub cover: Option<CoverProfile>,
+    /// Run a mixnode for the network that this node is in.
+    #[serde(default)]
+    pub mixnode: Option<MixnodeSettings>,
+}
+
+/// How a mixnode on this device is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MixnodeSettings {
+    /// Where it listens: address and port.
+    pub listen: String,
+    /// Where others reach it, if that is another address (behind a router, say).
+    pub public_address: Option<String>,
+    /// 1 entry, 2 middle, 3 exit and home.
+    pub layer: u8,
+    /// Who runs it, for all to see; empty: they do not say.
+    pub operator: String,
 }
 
 /// Something to tell the user once.

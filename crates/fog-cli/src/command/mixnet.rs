@@ -1,5 +1,6 @@
 //! `fog mixnet`: the configuration of a whole test network, and running it.
 
+mod tune;
 mod up;
 
 use crate::args::{Global, MixnetCommand, NewArgs};
@@ -60,6 +61,7 @@ pub(crate) struct AuthorityFile {
 pub(crate) fn run(global: &Global, command: &MixnetCommand) -> Result<()> {
     match command {
         MixnetCommand::New { new } => make(global, new),
+        MixnetCommand::Tune(args) => tune::run(global, args),
         MixnetCommand::Up(args) => up::run(global, args),
     }
 }
