@@ -21,7 +21,7 @@ mod homes;
 mod pacer;
 mod upkeep;
 
-pub use boxes::{BoxConfig, BoxState, OwnBox, Supply};
+pub use boxes::{BoxConfig, BoxState, FetchError, OwnBox, Supply};
 
 use crate::Key;
 use crate::cover::{LoopBook, LoopTag, Profile};

@@ -26,6 +26,7 @@
 //! | secrecy | [`session`] | Noise NK end to end; each datagram stands alone; all have one length |
 //! | reliability | [`stream`] | ordered byte streams, many in a session, each to a [`stream::Target`] |
 //! | way in | [`socks`] | what applications speak; a user name and password keep tasks apart |
+//! | drivers | [`service`] and its [`exit`] rules, [`dialer`], [`proxy`], [`tunnel`] | sockets and timers around all of this |
 //!
 //! How they fit: a [`stream::Mux`] is made with [`session::CONTENT_LEN`] as its largest datagram. What it wants to send
 //! goes through [`session::Session::seal`] into the other side's box, and what comes to the own box goes through
@@ -33,16 +34,24 @@
 //! the handshake ([`stream::Mux::poll_transmit_within`]), which saves a round trip of seconds. [`socks::Request`] gives
 //! a target, and [`stream::Refusal`] a [`socks::Reply`].
 //!
-//! All of this is without IO: time and chance are parameters, but for the ephemeral keys of the handshake, which the
-//! Noise library draws from the system. What comes from elsewhere is never trusted for a length or a number, and every
+//! All but the drivers is without IO: time and chance are parameters, but for the ephemeral keys of the handshake, which
+//! the Noise library draws from the system. What comes from elsewhere is never trusted for a length or a number, and every
 //! memory has a bound that is a named constant.
 
 pub mod address;
 pub mod blinding;
 pub mod descriptor;
+pub mod dialer;
+pub mod exit;
+mod places;
+pub mod proxy;
+pub mod service;
 pub mod session;
 pub mod socks;
 pub mod stream;
+pub mod tunnel;
+
+pub use places::best_level;
 
 /// 32 bytes that are an id or a public key.
 pub type Key = [u8; 32];
