@@ -236,6 +236,14 @@ impl Client {
         self.shared.send(level, home, mailbox, message)
     }
 
+    /// Whether a packet would be taken now. A caller that has to seal something first asks before.
+    ///
+    /// # Errors
+    /// [`SendError::Busy`].
+    pub fn room(&self) -> Result<(), SendError> {
+        self.shared.pacer.room()
+    }
+
     /// A reply block with which somebody can answer this client without learning its home: the answer comes over
     /// relays of this level.
     ///

@@ -182,6 +182,9 @@ pub(crate) struct NewArgs {
     /// Relays of each layer that the lottery draws for an epoch; 0 draws all.
     #[arg(long, default_value_t = 0)]
     pub(crate) seats: u16,
+    /// Where each authority will be reached, once for each; free ports of 127.0.0.1 without it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) authority_address: Vec<SocketAddr>,
     /// Do not mark the network as a test network: its authorities and relays will be run by different people.
     #[arg(long, requires = "authorities")]
     pub(crate) public: bool,
@@ -251,11 +254,32 @@ pub(crate) enum NetworkCommand {
         #[arg(value_enum)]
         profile: Option<Cover>,
     },
+    /// Run a mixnode on this device for the network that it is in; without options, say how it is.
+    Mixnode(MixnodeHereArgs),
     /// Move to another home relay. Contacts are told, and mail to the old one is fetched for a month still.
     Home {
         /// The relay's id, or how it begins; without one, one is drawn.
         relay: Option<String>,
     },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct MixnodeHereArgs {
+    /// Where it listens, such as 0.0.0.0:9000.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Where others reach it, if that is another address.
+    #[arg(long, value_name = "ADDRESS", requires = "listen")]
+    pub(crate) public_address: Option<String>,
+    /// 1 entry, 2 middle, 3 exit and home.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub(crate) layer: u8,
+    /// Who runs it, for all to see: no path has two relays of one operator.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) operator: String,
+    /// End it.
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) off: bool,
 }
 
 /// Cover traffic.

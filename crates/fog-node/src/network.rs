@@ -30,6 +30,7 @@ use betanet::testnet::TestNetwork;
 use betanet::{Key, LinkState};
 use fog_api::{EventBody, MixnetView, MixnodeState, NetworkHealth, NetworkView, RelayView};
 use fog_p2p::mixnet::{MixAddress, MixnetRoad};
+use fog_p2p::transport::Arrival;
 use parking_lot::{Mutex, RwLock};
 use rand::seq::IteratorRandom;
 use sqlx::{Row, SqliteConnection};
@@ -77,7 +78,7 @@ impl Member {
 /// All networks of this node.
 pub(crate) struct Network {
     road: Arc<MixnetRoad>,
-    inbound: mpsc::Sender<Vec<u8>>,
+    inbound: mpsc::Sender<Arrival>,
     members: RwLock<HashMap<Key, Member>>,
     relays: Mutex<Vec<Relay>>,
     mixnode: Mutex<Option<mixnode::Mixnode>>,
@@ -267,7 +268,7 @@ fn unusable(signed: &SignedConsensus) -> Option<String> {
 }
 
 impl Network {
-    pub(crate) fn new(road: Arc<MixnetRoad>, inbound: mpsc::Sender<Vec<u8>>) -> Self {
+    pub(crate) fn new(road: Arc<MixnetRoad>, inbound: mpsc::Sender<Arrival>) -> Self {
         Self {
             road,
             inbound,
@@ -420,8 +421,9 @@ impl Network {
         let inbound = self.inbound.clone();
         tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
-                let (Inbound::Message(datagram) | Inbound::Answer { message: datagram, .. }) = message;
-                if inbound.send(datagram).await.is_err() {
+                let by_block = matches!(message, Inbound::Answer { .. });
+                let (Inbound::Message(sealed) | Inbound::Answer { message: sealed, .. }) = message;
+                if inbound.send(Arrival { sealed, by_block }).await.is_err() {
                     return;
                 }
             }
@@ -681,6 +683,7 @@ impl Network {
             mixed += counters.forwarded + counters.delivered;
             replays += counters.replays;
         }
+        let by_block = core.endpoint.by_block();
         let (health, reason) = worst.unwrap_or((NetworkHealth::Off, "This node is in no network.".into()));
         NetworkView {
             health,
@@ -689,6 +692,8 @@ impl Network {
             packets_sent: sent,
             packets_received: received,
             packets_resent: core.endpoint.resent(),
+            acks_sent_by_block: by_block.sent,
+            acks_received_by_block: by_block.received,
             packets_mixed: mixed,
             replays_refused: replays,
             mean_delay: f64::from(core.settings.read().mean_delay_ms) / 1000.0,
