@@ -24,6 +24,8 @@ use tokio::sync::watch;
 /// The least time between two looks while packets wait.
 const TICK: Duration = Duration::from_micros(250);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often boxes are looked through.
+const EXPIRY: Duration = Duration::from_secs(10);
 /// How often an idle relay forgets mailboxes.
 const IDLE: Duration = Duration::from_secs(60);
 /// Packets that wait for a peer whose link is slow or down: 39 MB.
@@ -79,6 +81,7 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<Handle> {
 
 fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
     let mut housekeeping = Instant::now() + HOUSEKEEPING;
+    let mut expiry = Instant::now() + EXPIRY;
     let mut consensus = shared.consensus.clone();
     while !shared.cancel.is_cancelled() {
         let now = Instant::now();
@@ -98,6 +101,10 @@ fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
             }
             (due, mix.next_due())
         };
+        if now >= expiry {
+            expiry = now + EXPIRY;
+            shared.boxes.lock().expire(now, super::unix_now());
+        }
         send(shared, runtime, due);
         let slow = shared.peers.lock().values().any(Peer::is_slow);
         shared.pressure.store(slow, Ordering::Relaxed);
