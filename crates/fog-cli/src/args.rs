@@ -370,6 +370,8 @@ pub(crate) enum Privacy {
     Private,
     /// Over five relays.
     Confidential,
+    /// Over five relays to a meeting point, and five more from there.
+    Secret,
 }
 
 #[derive(Subcommand)]
@@ -397,7 +399,7 @@ pub(crate) enum ChatCommand {
     Privacy {
         /// Name or id.
         contact: String,
-        /// private: three relays; confidential: five.
+        /// private: three relays; confidential: five; secret: five to a meeting point and five from there.
         #[arg(value_enum)]
         level: Privacy,
     },

@@ -5,10 +5,10 @@ use crate::core::Core;
 use crate::error::{Result, bad_input, database, not_found, refused};
 use crate::identity::{fingerprint, hex, unhex};
 use crate::time::{now_ms, seconds};
+use crate::wire::Place;
 use crate::work::{After, Work};
-use crate::{network, records, settings, wire};
+use crate::{network, reach, records, settings, wire};
 use betanet::Key;
-use betanet::path::Level;
 use fog_api::{ApiError, CardView, Contact, ContactState, ErrorKind, EventBody, PrivacyLevel};
 use fog_p2p::mixnet::MixAddress;
 use fog_p2p::outbox::{self, Priority};
@@ -33,17 +33,16 @@ pub(crate) struct Stored {
     pub(crate) state: ContactState,
     pub(crate) address: MixAddress,
     pub(crate) last_seen_ms: Option<i64>,
+    /// As I chose.
     pub(crate) privacy: PrivacyLevel,
-}
-
-impl Stored {
-    /// Where they are, and how to get there.
-    pub(crate) fn route(&self) -> fog_p2p::transport::Address {
-        self.address.to_address(match self.privacy {
-            PrivacyLevel::Private => Level::Private,
-            PrivacyLevel::Confidential => Level::Confidential,
-        })
-    }
+    /// As they asked.
+    pub(crate) asked: PrivacyLevel,
+    /// Their box for me.
+    pub(crate) their_box: Option<Place>,
+    /// The relay of my box for them.
+    pub(crate) own_box: Option<Key>,
+    /// That box's number, or the number of the last one.
+    pub(crate) own_box_number: u64,
 }
 
 fn state_text(state: ContactState) -> &'static str {
@@ -58,6 +57,10 @@ fn from_row(row: &SqliteRow) -> sqlx::Result<Stored> {
     let key = |name: &str| -> sqlx::Result<Key> {
         row.try_get::<Vec<u8>, _>(name)?.try_into().map_err(|_| sqlx::Error::RowNotFound)
     };
+    let optional = |name: &str| -> sqlx::Result<Option<Key>> {
+        let bytes = row.try_get::<Option<Vec<u8>>, _>(name)?;
+        bytes.map(|b| b.try_into().map_err(|_| sqlx::Error::RowNotFound)).transpose()
+    };
     Ok(Stored {
         id: key("id")?,
         seal_key: key("seal_key")?,
@@ -69,10 +72,11 @@ fn from_row(row: &SqliteRow) -> sqlx::Result<Stored> {
         },
         address: MixAddress { network: key("network")?, home: key("home")?, mailbox: key("mailbox")? },
         last_seen_ms: row.try_get("last_seen_ms")?,
-        privacy: match row.try_get::<String, _>("privacy")?.as_str() {
-            "confidential" => PrivacyLevel::Confidential,
-            _ => PrivacyLevel::Private,
-        },
+        privacy: reach::level_from_text(&row.try_get::<String, _>("privacy")?),
+        asked: reach::level_from_text(&row.try_get::<String, _>("asked")?),
+        their_box: optional("box_relay")?.zip(optional("box_id")?).map(|(relay, id)| Place { relay, id }),
+        own_box: optional("own_box_relay")?,
+        own_box_number: row.try_get::<i64, _>("own_box_number")?.unsigned_abs(),
     })
 }
 
@@ -134,6 +138,7 @@ pub(crate) async fn view(
         network: hex(&contact.address.network),
         test_network,
         privacy: contact.privacy,
+        privacy_asked: contact.asked,
     })
 }
 
@@ -162,7 +167,10 @@ async fn put(work: &mut Work, card: &Card, state: ContactState) -> Result<Stored
         "INSERT INTO node_contacts (id, seal_key, name, state, network, home, mailbox, card_ms, created_ms) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, seal_key = excluded.seal_key, \
-         network = excluded.network, home = excluded.home, mailbox = excluded.mailbox, card_ms = excluded.card_ms \
+         network = excluded.network, home = excluded.home, mailbox = excluded.mailbox, card_ms = excluded.card_ms, \
+         box_relay = CASE WHEN network = excluded.network THEN box_relay END, \
+         box_id = CASE WHEN network = excluded.network THEN box_id END, \
+         own_box_relay = CASE WHEN network = excluded.network THEN own_box_relay END \
          WHERE excluded.card_ms >= node_contacts.card_ms",
     )
     .bind(card.id.as_slice())
@@ -265,7 +273,7 @@ async fn add_card(core: &Arc<Core>, card: &Card) -> Result<Contact> {
     let mut work = Work::begin(core).await?;
     let primary = network::primary(work.conn()).await?;
     let known = by_id(work.conn(), &card.id).await?;
-    let contact = match known {
+    let mut contact = match known {
         // We share a ledger already. Their card may be from before they joined it; it must not lead away again.
         Some(known) if known.address.network == primary && card.address().network != primary => {
             write_state(&mut work, &card.id, ContactState::Accepted).await?;
@@ -276,7 +284,7 @@ async fn add_card(core: &Arc<Core>, card: &Card) -> Result<Contact> {
             put(&mut work, card, ContactState::Accepted).await?
         }
     };
-    work.after(After::SetPeer(contact.seal_key, contact.route()));
+    contact = reach::arrange(&mut work, contact, false).await?;
     let mine = my_card(core, Some(&contact.address.network))?;
     send_card(&mut work, &contact, &mine).await?;
     records::introduce(&mut work, &contact).await?;
@@ -296,30 +304,31 @@ pub(crate) async fn set_state(core: &Arc<Core>, peer: &str, state: ContactState)
         records::introduce(&mut work, &contact).await?;
     }
     contact.state = state;
-    work.after(match state {
-        ContactState::Blocked => After::Block(contact.seal_key),
-        _ => After::SetPeer(contact.seal_key, contact.route()),
-    });
+    if state == ContactState::Blocked {
+        work.after(After::Block(contact.seal_key));
+        work.after(After::Boxes);
+    } else {
+        contact = reach::arrange(&mut work, contact, false).await?;
+    }
     let view = emit(&mut work, &contact).await?;
     work.commit().await?;
     Ok(view)
 }
 
-/// Chooses over how many relays what I send to a contact goes.
+/// Chooses how far what goes between a contact and me goes.
 pub(crate) async fn set_privacy(core: &Arc<Core>, peer: &str, privacy: PrivacyLevel) -> Result<Contact> {
     let mut work = Work::begin(core).await?;
-    let contact = Stored { privacy, ..named(work.conn(), peer).await? };
+    let before = named(work.conn(), peer).await?;
     sqlx::query("UPDATE node_contacts SET privacy = ? WHERE id = ?")
-        .bind(match privacy {
-            PrivacyLevel::Private => "private",
-            PrivacyLevel::Confidential => "confidential",
-        })
-        .bind(contact.id.as_slice())
+        .bind(reach::level_text(privacy))
+        .bind(before.id.as_slice())
         .execute(work.conn())
         .await
         .map_err(database)?;
+    let mut contact = Stored { privacy, ..before };
     if contact.state != ContactState::Blocked {
-        work.after(After::SetPeer(contact.seal_key, contact.route()));
+        let tell = before.privacy != privacy;
+        contact = reach::arrange(&mut work, contact, tell).await?;
     }
     let view = emit(&mut work, &contact).await?;
     work.commit().await?;
@@ -367,7 +376,7 @@ pub(crate) async fn hello(work: &mut Work, sender: &Key, body: &[u8]) -> Result<
         .await
         .map_err(database)?;
     let contact = put(work, &card, state).await?;
-    work.after(After::SetPeer(contact.seal_key, contact.route()));
+    let contact = reach::arrange(work, contact, false).await?;
     match known {
         // The rest follows when they are accepted: a stranger's card must not set off a flood.
         None => records::introduce_me(work, &contact).await?,

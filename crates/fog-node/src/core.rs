@@ -119,15 +119,20 @@ impl Core {
         let needed = network::needed(work.conn()).await?;
         let contacts = contacts::all(work.conn()).await?;
         work.commit().await?;
-        for contact in contacts {
+        self.network.set_secret(&contacts);
+        for contact in &contacts {
             match contact.state {
                 ContactState::Blocked => self.endpoint.block(contact.seal_key),
-                _ => self.endpoint.set_peer(contact.seal_key, Some(contact.route())),
+                _ => {
+                    let route = contact.route();
+                    self.endpoint.set_peer_only(contact.seal_key, Some(route.address), route.only);
+                }
             }
         }
         for network in needed {
             self.network.start(self, &network, own_keys).await;
         }
+        network::look_after_boxes_later(self);
         self.endpoint.wake();
         Ok(())
     }

@@ -48,6 +48,15 @@ impl Identity {
         RelayKeys::from_bytes(&keys)
     }
 
+    /// The key of a box that a contact puts messages into. Each has its own: nobody can link it to another, nor to me.
+    pub(crate) fn own_box(&self, contact: &Key, number: u64) -> SigningKey {
+        let mut key = Zeroizing::new([0; 32]);
+        let info = [&contact[..], &number.to_be_bytes()].concat();
+        // 32 bytes are always within HKDF's limit.
+        _ = Hkdf::<Sha256>::new(Some(b"fog box 1"), &self.seal).expand(&info, key.as_mut());
+        SigningKey::from_bytes(&key)
+    }
+
     /// The mailbox's key in a network. Its home relay sees this key and cannot link it to the identity, nor to
     /// the mailbox in another network.
     pub(crate) fn mailbox(&self, network: &Key) -> StaticSecret {
@@ -85,6 +94,16 @@ mod tests {
         assert_eq!(key(1), key(1));
         assert_ne!(key(1), key(2));
         assert_ne!(key(1), me.seal_key());
+    }
+
+    #[test]
+    fn every_box_has_a_key_of_its_own() {
+        let me = Identity::generate();
+        let key = |contact: u8, number| me.own_box(&[contact; 32], number).verifying_key().to_bytes();
+        assert_eq!(key(1, 1), key(1, 1));
+        assert_ne!(key(1, 1), key(1, 2));
+        assert_ne!(key(1, 1), key(2, 1));
+        assert_ne!(key(1, 1), me.id());
     }
 
     #[test]

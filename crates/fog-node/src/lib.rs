@@ -36,6 +36,7 @@ mod network;
 mod node;
 mod overview;
 mod paths;
+mod reach;
 mod records;
 mod secrets;
 mod settings;

@@ -5,6 +5,7 @@
 //! network while nobody else has joined its own, that network becomes primary. (Two who do so with each other at once
 //! are brought together by [`crate::crossing`].)
 
+mod boxes;
 pub(crate) mod home;
 mod mixnode;
 mod privacy;
@@ -12,6 +13,7 @@ mod privacy;
 mod tests;
 mod traffic;
 
+pub(crate) use boxes::look_after_boxes_later;
 pub(crate) use mixnode::addresses as mixnode_addresses;
 
 use crate::card::Card;
@@ -34,7 +36,7 @@ use fog_p2p::transport::Arrival;
 use parking_lot::{Mutex, RwLock};
 use rand::seq::IteratorRandom;
 use sqlx::{Row, SqliteConnection};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,6 +84,9 @@ pub(crate) struct Network {
     members: RwLock<HashMap<Key, Member>>,
     relays: Mutex<Vec<Relay>>,
     mixnode: Mutex<Option<mixnode::Mixnode>>,
+    boxes: boxes::Boxes,
+    /// Networks with contacts at the secret level.
+    secret: RwLock<HashSet<Key>>,
     history: Mutex<traffic::History>,
     loading: tokio::sync::Mutex<()>,
     cancel: CancellationToken,
@@ -275,6 +280,8 @@ impl Network {
             members: RwLock::default(),
             relays: Mutex::default(),
             mixnode: Mutex::default(),
+            boxes: boxes::Boxes::default(),
+            secret: RwLock::default(),
             history: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             cancel: CancellationToken::new(),
@@ -407,7 +414,7 @@ impl Network {
             return;
         }
         let test = signed.unverified().network.test;
-        let cover = traffic::profile(core.settings.read().cover, test);
+        let cover = traffic::profile(core.settings.read().cover, test, self.is_secret(network));
         let (client, mut messages) = Client::start(ClientConfig {
             consensus: signed,
             mailbox: core.me.mailbox(network),
@@ -459,6 +466,7 @@ impl Network {
             }
             if let Some(network) = network {
                 core.network.start(&core, &network, None).await;
+                look_after_boxes_later(&core);
             }
         });
     }
@@ -507,6 +515,7 @@ impl Network {
             if tokio::time::Instant::now() >= retry_at {
                 retry_at = tokio::time::Instant::now() + RETRY;
                 core.network.retry_relays(&core, own_keys.as_ref()).await;
+                look_after_boxes_later(&core);
             }
             if let Err(e) = core.network.keep(&core).await {
                 tracing::warn!("what a network needs after a restart is not kept: {e}");
@@ -573,8 +582,9 @@ impl Network {
     /// The settings changed.
     pub(crate) fn apply(&self, settings: &fog_api::Settings) {
         for client in self.road.clients() {
-            let test = client.view().consensus().network.test;
-            client.set_cover(traffic::profile(settings.cover, test));
+            let view = client.view();
+            let (test, secret) = (view.consensus().network.test, self.is_secret(&view.network()));
+            client.set_cover(traffic::profile(settings.cover, test, secret));
         }
     }
 
@@ -683,6 +693,7 @@ impl Network {
             mixed += counters.forwarded + counters.delivered;
             replays += counters.replays;
         }
+        let secret = members.values().any(|m| m.primary && self.is_secret(&m.network));
         let by_block = core.endpoint.by_block();
         let (health, reason) = worst.unwrap_or((NetworkHealth::Off, "This node is in no network.".into()));
         NetworkView {
@@ -698,7 +709,7 @@ impl Network {
             replays_refused: replays,
             mean_delay: f64::from(core.settings.read().mean_delay_ms) / 1000.0,
             privacy: privacy::view(members.values().find(|m| m.primary), primary.as_deref()),
-            cover: traffic::view(primary.as_deref(), core.settings.read().cover),
+            cover: traffic::view(primary.as_deref(), core.settings.read().cover, secret),
             history: self.history.lock().points(),
             mixnode: self.mixnode_view(members.values().any(|m| m.own && m.primary)),
         }

@@ -1,5 +1,6 @@
 //! What nodes say to each other: the kinds of message and their bodies.
 
+use betanet::Key;
 use fog_p2p::MessageId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -15,6 +16,8 @@ pub(crate) const RECORD: u16 = 4;
 pub(crate) const JOB: u16 = 5;
 /// A countersigned receipt for everybody's ledger (`fog_jobs::Settlement`).
 pub(crate) const SETTLEMENT: u16 = 6;
+/// How I want to be reached, and where ([`Reach`]).
+pub(crate) const REACH: u16 = 7;
 
 /// The lanes: what takes effect in the order in which it was sent. Lanes do not wait for each other. A lane's number
 /// must keep its meaning, since messages in the outbox have theirs.
@@ -32,6 +35,8 @@ pub(crate) mod lane {
     pub(crate) const JOBS: u8 = 5;
     /// The data of jobs.
     pub(crate) const DATA: u8 = 6;
+    /// How to be reached.
+    pub(crate) const REACH: u8 = 7;
 }
 
 /// The lane of a kind of message. Cards come whenever they come: the latest counts. Messages about jobs are in several
@@ -41,6 +46,7 @@ pub(crate) fn lane(kind: u16) -> u8 {
         CHAT | READ => lane::CHAT,
         RECORD => lane::RECORDS,
         SETTLEMENT => lane::SETTLEMENTS,
+        REACH => lane::REACH,
         _ => fog_p2p::outbox::UNORDERED,
     }
 }
@@ -60,6 +66,36 @@ pub(crate) struct Chat {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Read {
     pub(crate) messages: Vec<MessageId>,
+}
+
+/// The sender wants everything between us to go at this level at least.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    /// In which network.
+    pub(crate) network: Key,
+    /// The level.
+    pub(crate) level: Level,
+    /// The sender's box for the receiver, while the level between them is secret.
+    pub(crate) place: Option<Place>,
+    /// The sender does not know the receiver's box.
+    pub(crate) asks: bool,
+}
+
+/// As [`fog_api::PrivacyLevel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Level {
+    Private,
+    Confidential,
+    Secret,
+}
+
+/// A box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The relay where it is.
+    pub(crate) relay: Key,
+    /// Its id there.
+    pub(crate) id: Key,
 }
 
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {

@@ -2,12 +2,12 @@
 
 use crate::core::Core;
 use crate::error::{Result, database, internal};
+use crate::reach::Route;
 use crate::time::now_ms;
 use crate::wire;
 use betanet::Key;
 use fog_api::EventBody;
 use fog_p2p::outbox::{self, OutboxError, Outgoing, Priority};
-use fog_p2p::transport::Address;
 use fog_p2p::{MessageId, PeerKey};
 use rand::RngExt;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -22,7 +22,9 @@ pub(crate) enum After {
     /// Tell the page.
     Emit(EventBody),
     /// A peer's address is known or changed.
-    SetPeer(PeerKey, Address),
+    SetPeer(PeerKey, Route),
+    /// Own boxes were opened or closed.
+    Boxes,
     /// Nothing of this peer any more.
     Block(PeerKey),
     /// The outbox has something new.
@@ -111,11 +113,14 @@ impl Work {
     pub(crate) async fn commit(self) -> Result<()> {
         let Self { core, tx, after, .. } = self;
         tx.commit().await.map_err(database)?;
-        let (mut wake, mut jobs) = (false, false);
+        let (mut wake, mut jobs, mut boxes) = (false, false, false);
         for what in after {
             match what {
                 After::Emit(event) => core.bus.emit(event),
-                After::SetPeer(peer, address) => core.endpoint.set_peer(peer, Some(address)),
+                After::SetPeer(peer, route) => {
+                    core.endpoint.set_peer_only(peer, Some(route.address), route.only);
+                }
+                After::Boxes => boxes = true,
                 After::Block(peer) => core.endpoint.block(peer),
                 After::StartNetwork(network) => core.network.start_later(&core, Some(network)),
                 After::Moved => core.network.start_later(&core, None),
@@ -127,6 +132,9 @@ impl Work {
         }
         if wake {
             core.endpoint.wake();
+        }
+        if boxes {
+            crate::network::look_after_boxes_later(&core);
         }
         if jobs {
             core.compute.look();

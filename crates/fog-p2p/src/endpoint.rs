@@ -1,6 +1,7 @@
 //! The driver around [`Sessions`]: reads the outbox, seals and sends, opens and delivers.
 
 use crate::datagram::{Ack, BLOCK_HEADER, Datagram, Fragment, MAX_BLOCK};
+pub use crate::session::Only;
 use crate::session::{Output, Reply, Sessions};
 use crate::transport::{Address, Arrival, Route, Transport, TransportError};
 use crate::{MessageId, PeerKey, envelope, outbox};
@@ -101,7 +102,7 @@ async fn count_start(pool: &SqlitePool) -> sqlx::Result<u32> {
 enum Command {
     Wake,
     Withdraw(MessageId),
-    Peer(PeerKey, Option<Address>),
+    Peer(PeerKey, Option<Address>, Option<Only>),
     RemovePeer(PeerKey),
     Confirm(PeerKey, MessageId),
     Reject(PeerKey, MessageId),
@@ -179,8 +180,14 @@ impl Endpoint {
 
     /// This peer is one of ours and lives there.
     pub fn set_peer(&self, peer: PeerKey, address: Option<Address>) {
+        self.set_peer_only(peer, address, None);
+    }
+
+    /// This peer is one of ours and lives there; while `only` holds, nothing else is sent to them there. All else waits,
+    /// and [`Event::Waiting`] tells why.
+    pub fn set_peer_only(&self, peer: PeerKey, address: Option<Address>, only: Option<Only>) {
         self.blocked.lock().remove(&peer);
-        self.command(Command::Peer(peer, address));
+        self.command(Command::Peer(peer, address, only));
     }
 
     /// Nothing of this peer gets in any more, and nothing goes out.
@@ -317,8 +324,8 @@ impl Driver {
                 self.reasons.remove(&id);
                 self.sessions.withdraw(&id);
             }
-            Command::Peer(peer, address) => {
-                self.sessions.set_peer(peer, address);
+            Command::Peer(peer, address, only) => {
+                self.sessions.set_peer_only(peer, address, only);
                 // What waited for this peer's address is in the outbox.
                 self.refresh().await;
             }
@@ -366,6 +373,14 @@ impl Driver {
                 Err(e) => {
                     tracing::error!("a message cannot be read from the outbox: {e}");
                     break;
+                }
+            }
+        }
+        for (id, reason) in self.sessions.held() {
+            if self.reasons.get(&id) != Some(&reason) {
+                self.reasons.insert(id, reason.clone());
+                if self.events.send(Event::Waiting(id, reason)).await.is_err() {
+                    return false;
                 }
             }
         }

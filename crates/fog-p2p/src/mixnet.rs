@@ -1,6 +1,8 @@
-//! The mixnet as a road: each datagram is one Sphinx packet to the receiver's home relay.
+//! The mixnet as a road: each datagram is one Sphinx packet to the receiver's home relay, or to a relay where the
+//! receiver has a box.
 
 use crate::transport::{Address, Route, Transport, TransportError};
+use betanet::boxes::MAX_PAYLOAD;
 use betanet::client::{Client, SendError};
 use betanet::path::Level;
 use betanet::sphinx::Surb;
@@ -63,19 +65,49 @@ fn read_block(bytes: &[u8], now_unix: u64) -> Option<(Key, Level, &[u8])> {
     good.then_some((*network, level_of(*level)?, block))
 }
 
+/// How an address is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The mailbox at the home relay, at this level.
+    Mailbox(Level),
+    /// A box at a relay that is not the home: five relays there, and five that its owner chose from there on.
+    Box,
+}
+
+impl Way {
+    /// The level of a reply block must be at least this; none is good enough where nothing may go to a home.
+    fn allows_block(self, level: Level) -> bool {
+        matches!(self, Self::Mailbox(wanted) if wanted.hops() <= level.hops())
+    }
+}
+
+/// The level byte of the address of a box.
+const BOX: u8 = 2;
+
 impl MixAddress {
     /// As an address of the transport trait, to be reached at this level and no lower.
     pub fn to_address(self, level: Level) -> Address {
-        let level = level_byte(level);
-        Address { road: ROAD, bytes: [&self.network[..], &self.home, &self.mailbox, &[level]].concat() }
+        self.with_way(level_byte(level))
     }
 
-    fn from_address(address: &Address) -> Option<(Self, Level)> {
+    /// The address of somebody's box (`id`) at a relay. Nothing that is sent to it goes anywhere else.
+    pub fn box_address(network: Key, relay: Key, id: Key) -> Address {
+        Self { network, home: relay, mailbox: id }.with_way(BOX)
+    }
+
+    fn with_way(self, way: u8) -> Address {
+        Address { road: ROAD, bytes: [&self.network[..], &self.home, &self.mailbox, &[way]].concat() }
+    }
+
+    fn from_address(address: &Address) -> Option<(Self, Way)> {
         let bytes: &[u8; ADDRESS_LEN] = address.bytes.as_slice().try_into().ok()?;
         let part = |i: usize| bytes[i * 32..(i + 1) * 32].try_into().ok();
-        let level = level_of(bytes[ADDRESS_LEN - 1])?;
+        let way = match bytes[ADDRESS_LEN - 1] {
+            BOX => Way::Box,
+            level => Way::Mailbox(level_of(level)?),
+        };
         let known = address.road == ROAD;
-        known.then_some((Self { network: part(0)?, home: part(1)?, mailbox: part(2)? }, level))
+        known.then_some((Self { network: part(0)?, home: part(1)?, mailbox: part(2)? }, way))
     }
 }
 
@@ -134,7 +166,8 @@ impl Transport for MixnetRoad {
     }
 
     fn datagram_len(&self) -> usize {
-        packet::MAX_MESSAGE
+        // The same for all ways, so that none shows in a length: what fits into a message and into a box.
+        MAX_PAYLOAD.min(packet::MAX_MESSAGE)
     }
 
     fn patience(&self) -> Duration {
@@ -153,17 +186,23 @@ impl Transport for MixnetRoad {
     }
 
     fn send(&self, to: &Address, datagram: &[u8]) -> Result<Route, TransportError> {
-        let (to, level) = MixAddress::from_address(to).ok_or_else(|| unreachable("not a mixnet address"))?;
+        let (to, way) = MixAddress::from_address(to).ok_or_else(|| unreachable("not a mixnet address"))?;
         let client =
             self.client(&to.network).ok_or_else(|| unreachable("this node is not in that network"))?;
-        match client.send(level, &to.home, &to.mailbox, datagram) {
+        let sent = match way {
+            Way::Mailbox(level) => client.send(level, &to.home, &to.mailbox, datagram),
+            Way::Box => client.put_over(Level::Confidential, &to.home, &to.mailbox, datagram),
+        };
+        match sent {
             Ok(hops) => Ok(Route { hops: hops.iter().map(|h| (h.relay, h.delay)).collect() }),
             Err(e) => Err(refusal(&e)),
         }
     }
 
     fn reply_block(&self, to: &Address, room: usize) -> Option<Vec<u8>> {
-        let (to, level) = MixAddress::from_address(to).filter(|_| room >= BLOCK_LEN)?;
+        let (to, way) = MixAddress::from_address(to).filter(|_| room >= BLOCK_LEN)?;
+        // A block leads to this node's home, where nothing of such a conversation is to go.
+        let Way::Mailbox(level) = way else { return None };
         let block = self.client(&to.network)?.reply_block(level).ok()?;
         Some([&to.network[..], &[level_byte(level)], &unix_now().to_be_bytes(), &block.bytes].concat())
     }
@@ -173,9 +212,9 @@ impl Transport for MixnetRoad {
             read_block(block, unix_now()).ok_or_else(|| unreachable("not a reply block of today"))?;
         // Who asked for five relays to somebody answers over no fewer, whatever the block says.
         if let Some(to) = to {
-            let (to, wanted) =
+            let (to, way) =
                 MixAddress::from_address(to).ok_or_else(|| unreachable("not a mixnet address"))?;
-            if to.network != network || wanted.hops() > level.hops() {
+            if to.network != network || !way.allows_block(level) {
                 return Err(unreachable("a reply block of another network or of a lower level"));
             }
         }
@@ -200,9 +239,25 @@ mod tests {
         #[test]
         fn addresses_and_blocks_of_others_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let read = MixAddress::from_address(&Address { road: ROAD, bytes: bytes.clone() });
-            prop_assert!(read.is_none_or(|(to, level)| to.to_address(level).bytes == bytes));
+            let written = |(to, way): (MixAddress, Way)| match way {
+                Way::Mailbox(level) => to.to_address(level),
+                Way::Box => MixAddress::box_address(to.network, to.home, to.mailbox),
+            };
+            prop_assert!(read.is_none_or(|read| written(read).bytes == bytes));
             prop_assert!(read_block(&bytes, 0).is_none_or(|(_, _, block)| block.len() == Surb::LEN));
         }
+    }
+
+    #[test]
+    fn an_answer_is_never_of_a_lower_level_than_what_is_sent() {
+        use Level::{Confidential, Private};
+        let allowed = |way: Way| [Private, Confidential].map(|level| way.allows_block(level));
+        assert_eq!(allowed(Way::Mailbox(Private)), [true, true]);
+        assert_eq!(allowed(Way::Mailbox(Confidential)), [false, true]);
+        assert_eq!(allowed(Way::Box), [false, false]);
+        // Nor does this node hand out one that leads to its home.
+        let to = MixAddress::box_address([1; 32], [2; 32], [3; 32]);
+        assert_eq!(MixnetRoad::default().reply_block(&to, 2000), None);
     }
 
     #[test]

@@ -101,8 +101,19 @@ pub enum Output {
     Feedback(Address, Route, bool),
 }
 
+/// While a better way to a peer is being arranged, only messages of one kind go out, by which it is arranged, and
+/// acknowledgements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    /// The kind.
+    pub kind: u16,
+    /// Why the others wait.
+    pub reason: String,
+}
+
 struct Peer {
     address: Option<Address>,
+    only: Option<Only>,
     known: bool,
     lanes: Lanes,
     active: Vec<Outgoing>,
@@ -199,9 +210,22 @@ impl Sessions {
 
     /// This peer is one of ours and lives there.
     pub fn set_peer(&mut self, peer: PeerKey, address: Option<Address>) {
+        self.set_peer_only(peer, address, None);
+    }
+
+    /// This peer is one of ours, and lives there for messages of one kind only.
+    pub fn set_peer_only(&mut self, peer: PeerKey, address: Option<Address>, only: Option<Only>) {
         let p = self.peers.entry(peer).or_insert_with(Peer::new);
         p.known = true;
         p.address = address;
+        p.only = only;
+    }
+
+    /// Messages that wait for a better way, and why.
+    pub fn held(&self) -> Vec<(MessageId, String)> {
+        let held = |p: &Peer| p.only.as_ref().map(|only| (p.held_back(only.kind), only.reason.clone()));
+        let held = self.peers.values().filter_map(held);
+        held.flat_map(|(ids, why)| ids.into_iter().map(move |id| (id, why.clone()))).collect()
     }
 
     /// Forgets a peer (blocked): nothing of theirs is put together or answered.
@@ -429,6 +453,7 @@ impl Peer {
     fn new() -> Self {
         Self {
             address: None,
+            only: None,
             known: false,
             lanes: Lanes::default(),
             active: Vec::new(),
@@ -447,6 +472,16 @@ impl Peer {
             open_losses: VecDeque::new(),
             open_acks: VecDeque::new(),
         }
+    }
+
+    /// May messages of this kind go out?
+    fn lets(&self, kind: u16) -> bool {
+        self.only.as_ref().is_none_or(|only| only.kind == kind)
+    }
+
+    fn held_back(&self, but: u16) -> Vec<MessageId> {
+        let active = self.active.iter().filter(|m| m.kind() != but).map(|m| m.id);
+        active.chain(self.lanes.all().filter(|w| w.kind != but).map(|w| w.id)).collect()
     }
 
     fn wants(&self) -> Vec<MessageId> {
@@ -655,7 +690,7 @@ impl Peer {
     /// Has it something to send now?
     fn is_ready(&self, now: Instant) -> bool {
         let answers = self.answers_due(now).is_some_and(|d| d <= now);
-        let sends = self.address.is_some() && (self.announce || self.has_fragment());
+        let sends = self.address.is_some() && (self.announces() || self.has_fragment());
         (answers || sends) && self.paused_until.is_none_or(|t| t <= now)
     }
 
@@ -664,23 +699,30 @@ impl Peer {
         if let Some(acks) = self.due_acks(now) {
             return Some(Datagram::Acks(acks));
         }
-        if std::mem::take(&mut self.announce) {
+        if self.announces() {
+            self.announce = false;
             return Some(Datagram::Presence(0));
         }
         self.next_fragment(run).map(Datagram::Fragment)
     }
 
+    fn announces(&self) -> bool {
+        self.announce && self.only.is_none()
+    }
+
     /// A full window waits for a time-out or an acknowledgement, not for the clock.
     fn has_fragment(&self) -> bool {
         let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
-        in_flight < self.window() && self.active.iter().any(Outgoing::has_unsent)
+        in_flight < self.window() && self.active.iter().any(|m| m.has_unsent() && self.lets(m.kind()))
     }
 
     fn next_fragment(&mut self, run: u32) -> Option<Fragment> {
         if !self.has_fragment() {
             return None;
         }
-        let message = self.active.iter_mut().find(|m| m.has_unsent())?;
+        let only = self.only.as_ref().map(|only| only.kind);
+        let lets = |m: &Outgoing| only.is_none_or(|kind| m.kind() == kind);
+        let message = self.active.iter_mut().find(|m| m.has_unsent() && lets(m))?;
         let after = self.lanes.after(message.lane, message.sequence);
         message.next_fragment(run, after)
     }
@@ -692,7 +734,7 @@ impl Peer {
         if self.address.is_none() {
             return acks;
         }
-        let waits = (self.announce || self.has_fragment()).then(|| paused.unwrap_or(now));
+        let waits = (self.announces() || self.has_fragment()).then(|| paused.unwrap_or(now));
         let timeout =
             self.active.iter().filter_map(|m| m.due(limit, self.lanes.after(m.lane, m.sequence))).min();
         [waits, timeout, acks].into_iter().flatten().min()

@@ -18,7 +18,7 @@ use super::answers::Claim;
 use super::{Client, SendError, Shared, unix_now};
 use crate::Key;
 use crate::boxes::{Answer, Deposit, MAX_PAYLOAD, Request, box_id};
-use crate::packet::PacketError;
+use crate::packet::{Hop, PacketError};
 use crate::path::Level;
 use ed25519_dalek::SigningKey;
 use keeper::{Keeper, Step};
@@ -184,10 +184,25 @@ impl Client {
     /// # Errors
     /// [`SendError`].
     pub fn put(&self, level: Level, relay: &Key, id: &Key, payload: &[u8]) -> Result<(), SendError> {
+        self.put_over(level, relay, id, payload).map(|_| ())
+    }
+
+    /// [`Client::put`], which also gives the path, whose last hop is the box's relay.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn put_over(
+        &self,
+        level: Level,
+        relay: &Key,
+        id: &Key,
+        payload: &[u8],
+    ) -> Result<Vec<Hop>, SendError> {
         if payload.len() > MAX_PAYLOAD {
             return Err(PacketError::TooLong(payload.len()).into());
         }
-        self.request(level, relay, &Request::Put { id: *id, payload })
+        let request = Request::Put { id: *id, payload };
+        self.shared.send(level, relay, relay, &request.encode())
     }
 
     /// Asks a relay to keep a sealed descriptor of a hidden service. [`Client::fetch`] tells whether it does.

@@ -28,12 +28,14 @@ pub struct Contact {
     pub network: String,
     /// True: a test network, no anonymity.
     pub test_network: bool,
-    /// How what I send them goes through the mixnet.
+    /// How what I send them goes through the mixnet, as I chose.
     pub privacy: PrivacyLevel,
+    /// What they asked for: the higher of both holds, in both directions.
+    pub privacy_asked: PrivacyLevel,
 }
 
 /// How far messages go through the mixnet. A message that cannot be sent at its level waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrivacyLevel {
     /// Over three relays.
@@ -41,6 +43,9 @@ pub enum PrivacyLevel {
     Private,
     /// Over five relays: slower, and safer against relays that work together.
     Confidential,
+    /// Over five relays to a meeting point that the receiver reaches over five more, so that neither home relay sees the
+    /// other side's packets. Both sides' cover traffic is on.
+    Secret,
 }
 
 /// What a contact is to me.

@@ -84,6 +84,8 @@ pub struct CoverView {
     pub profile: CoverProfile,
     /// True if the network decides, not the settings.
     pub automatic: bool,
+    /// True while a contact's level is secret: then at least the standard profile runs, whatever the settings say.
+    pub forced: bool,
     /// Every profile with its price.
     pub choices: Vec<CoverChoice>,
     /// Loop packets sent since the start.

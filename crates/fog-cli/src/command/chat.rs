@@ -123,13 +123,12 @@ fn set_state(global: &Global, client: &Client, who: &str, state: ContactState) -
 fn set_privacy(global: &Global, client: &Client, who: &str, level: Privacy) -> Result<()> {
     let peer = contact(client, who)?;
     let (level, relays) = match level {
-        Privacy::Private => (PrivacyLevel::Private, "three"),
-        Privacy::Confidential => (PrivacyLevel::Confidential, "five"),
+        Privacy::Private => (PrivacyLevel::Private, "three relays"),
+        Privacy::Confidential => (PrivacyLevel::Confidential, "five relays"),
+        Privacy::Secret => (PrivacyLevel::Secret, "five relays to a meeting point, and five more,"),
     };
     let changed = client.call(SetPrivacyLevel { peer: peer.id, level })?;
-    show(global, &changed, |out, c| {
-        writeln!(out, "messages to {} go over {relays} relays now", printable(&c.name))
-    })
+    show(global, &changed, |out, c| writeln!(out, "messages to {} go over {relays} now", printable(&c.name)))
 }
 
 fn delivered(client: &Client, sent: &Message, patience: Duration) -> Result<Message> {

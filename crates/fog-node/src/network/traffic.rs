@@ -10,15 +10,20 @@ const STEP: f64 = 5.0;
 /// Points: ten minutes.
 const POINTS: usize = 120;
 
-/// What the settings want: in a test network there is nothing to hide from whom one asks, so none is the default.
-pub(super) fn profile(wanted: Option<CoverProfile>, test: bool) -> Profile {
-    match wanted {
+/// What the settings want: in a test network there is nothing to hide from whom one asks, so none is the default. With a
+/// contact at the secret level it is the standard profile at least.
+pub(super) fn profile(wanted: Option<CoverProfile>, test: bool, secret: bool) -> Profile {
+    let chosen = match wanted {
         None if test => Profile::Off,
         None => Profile::Standard,
         Some(CoverProfile::Off) => Profile::Off,
         Some(CoverProfile::Mobile) => Profile::Mobile,
         Some(CoverProfile::Standard) => Profile::Standard,
         Some(CoverProfile::Strong) => Profile::Strong,
+    };
+    match chosen {
+        Profile::Off | Profile::Mobile if secret => Profile::Standard,
+        chosen => chosen,
     }
 }
 
@@ -31,7 +36,7 @@ fn shown(profile: Profile) -> CoverProfile {
     }
 }
 
-pub(super) fn view(client: Option<&Client>, wanted: Option<CoverProfile>) -> CoverView {
+pub(super) fn view(client: Option<&Client>, wanted: Option<CoverProfile>, secret: bool) -> CoverView {
     let traffic = client.map(Client::traffic).unwrap_or_default();
     let choice = |profile: Profile| CoverChoice {
         profile: shown(profile),
@@ -42,6 +47,7 @@ pub(super) fn view(client: Option<&Client>, wanted: Option<CoverProfile>) -> Cov
     CoverView {
         profile: shown(client.map_or(Profile::Off, Client::cover)),
         automatic: wanted.is_none(),
+        forced: secret,
         choices: [Profile::Off, Profile::Mobile, Profile::Standard, Profile::Strong].map(choice).to_vec(),
         loops: traffic.loops,
         drops: traffic.drops,
@@ -116,9 +122,19 @@ mod tests {
 
     #[test]
     fn a_test_network_has_no_cover_unless_it_is_asked_for() {
+        let profile = |wanted, test| super::profile(wanted, test, false);
         assert_eq!(profile(None, true), Profile::Off);
         assert_eq!(profile(None, false), Profile::Standard);
         assert_eq!(profile(Some(CoverProfile::Mobile), true), Profile::Mobile);
         assert_eq!(profile(Some(CoverProfile::Off), false), Profile::Off);
+    }
+
+    #[test]
+    fn a_secret_contact_forces_at_least_the_standard_profile() {
+        use CoverProfile::{Mobile, Off, Standard, Strong};
+        for wanted in [None, Some(Off), Some(Mobile), Some(Standard)] {
+            assert_eq!(profile(wanted, true, true), Profile::Standard);
+        }
+        assert_eq!(profile(Some(Strong), false, true), Profile::Strong);
     }
 }

@@ -117,6 +117,11 @@ impl Lanes {
         picked
     }
 
+    /// All that waits.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Waiting> {
+        self.lanes.values().flat_map(|l| l.waiting.values().map(|(_, waiting)| waiting))
+    }
+
     /// The first that waits in each lane.
     pub(super) fn heads(&self) -> impl Iterator<Item = Next<'_>> {
         self.lanes.values().filter_map(|l| {

@@ -65,6 +65,10 @@ impl Outgoing {
         }
     }
 
+    pub(super) fn kind(&self) -> u16 {
+        self.kind
+    }
+
     /// The next fragment to go out, with what the message comes after now.
     pub(super) fn next_fragment(&mut self, run: u32, after: u64) -> Option<Fragment> {
         let index = self.fragments.iter().position(|s| matches!(s, State::Unsent))?;

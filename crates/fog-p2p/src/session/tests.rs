@@ -562,3 +562,54 @@ fn acknowledgements_that_wait_are_bounded_and_the_newest_counts() {
     let about: Vec<_> = state.acks.iter().map(|d| &d.ack).filter(|a| a.message == [255; 16]).collect();
     assert_eq!(about, [&ack(2)]);
 }
+
+#[test]
+fn while_a_way_is_arranged_nothing_else_goes_out() {
+    let mut side = sessions();
+    let now = Instant::now();
+    let only = Only { kind: 9, reason: "because".into() };
+    side.set_peer_only(KEYS[0], Some(address()), Some(only));
+    for id in 1..=30 {
+        side.enqueue(waiting(id, KEYS[0], 7));
+    }
+    side.enqueue(Waiting { lane: 3, sequence: 1, priority: Priority::Critical, ..waiting(99, KEYS[0], 9) });
+    let load = |side: &mut Sessions| {
+        for id in side.wants() {
+            side.load(&id, Some(vec![id[0]; 3000]));
+        }
+    };
+    load(&mut side);
+    load(&mut side);
+    side.announce(now, None);
+    let whole = |id: u8| {
+        let place = Place::default();
+        Fragment { message: [id; 16], kind: 7, place, index: 0, count: 1, total: 1, data: vec![1] }
+    };
+    side.receive(now, KEYS[0], Datagram::Fragment(whole(200)));
+    side.confirm(now, &KEYS[0], &[200; 16]);
+    let drain = |side: &mut Sessions, now| {
+        let mut kinds = Vec::new();
+        while let Some(output) = side.poll(now) {
+            let Output::Send { peer, content, .. } = output else { continue };
+            match content {
+                Datagram::Fragment(f) => {
+                    kinds.push(f.kind);
+                    side.sent(now, &peer, &f.message, f.index, Route::default());
+                }
+                Datagram::Acks(_) => kinds.push(0),
+                other => panic!("{other:?}"),
+            }
+        }
+        kinds
+    };
+    assert_eq!(drain(&mut side, now), [0, 9, 9, 9, 9, 9, 9, 9]);
+    let held: Vec<_> = side.held().into_iter().map(|(id, why)| (id[0], why)).collect();
+    assert_eq!(held.len(), 30);
+    assert!(held.iter().all(|(id, why)| *id != 99 && why == "because"));
+    // It has nothing to do until the arrangement's time-out.
+    assert!(side.next_due(now).is_some_and(|due| due >= now + PATIENCE));
+    side.set_peer(KEYS[0], Some(address()));
+    assert!(side.held().is_empty());
+    assert!(matches!(side.poll(now), Some(Output::Send { content: Datagram::Presence(_), .. })));
+    assert!(drain(&mut side, now).contains(&7));
+}
