@@ -83,6 +83,36 @@ mod tests {
             packets_mixed: 4,
             replays_refused: 5,
             mean_delay: 0.05,
+            privacy: PrivacyView {
+                state: PrivacyState::Covered,
+                promise: "this".into(),
+                limits: "not that".into(),
+            },
+            cover: CoverView {
+                profile: CoverProfile::Standard,
+                automatic: true,
+                choices: vec![CoverChoice {
+                    profile: CoverProfile::Off,
+                    up_a_day: 0,
+                    down_a_day: 0,
+                    promise: "none".into(),
+                }],
+                loops: 1,
+                drops: 2,
+                loops_back: 3,
+                loops_lost: 4,
+            },
+            history: vec![TrafficPoint { time: 5.0, real: 1, cover: 2, received: 3 }],
+            mixnode: MixnodeView {
+                state: MixnodeState::Listed,
+                reason: "mixes".into(),
+                address: Some("198.51.100.7:9000".into()),
+                layer: Some(2),
+                mixed: 9,
+                performance: Some(0.98),
+                reputation: None,
+                earned: Amount(0),
+            },
         };
         let harvest = HarvestView {
             state: HarvestState::Idle,
