@@ -264,15 +264,15 @@ pub struct Chaos {
 impl Chaos {
     /// Nine relays, running with these options.
     pub fn start(options: &[&str]) -> Self {
-        Self::with(&[], options)
+        Self::made(&[], options)
     }
 
-    /// The same with options for making the network, too: authorities, say.
-    pub fn with(new_options: &[&str], options: &[&str]) -> Self {
+    /// The same of a network that was made with further options.
+    pub fn made(made: &[&str], options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let dir = folder.path().join("net");
         let mut new = Command::new(fog());
-        new.args(["mixnet", "new", "--mixnodes", "9", "--dir"]).arg(&dir).args(new_options);
+        new.args(["mixnet", "new", "--mixnodes", "9"]).args(made).arg("--dir").arg(&dir);
         assert!(new.output().expect("fog runs").status.success());
         let mut up = Command::new(fog());
         up.args(["mixnet", "up", "--dir"]).arg(&dir).args(options);

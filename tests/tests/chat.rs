@@ -85,16 +85,14 @@ fn messages_arrive_though_a_mixnode_is_killed_half_way() {
         b.fog(&["chat", "send", "Ada", text]);
     }
     eventually("all messages", || (a.messages("Bob").len() == texts.len()).then_some(()));
-    let mut got = a.texts("Bob");
-    got.sort_by_key(|t| t[8..].parse::<u32>().expect("a number"));
-    assert_eq!(got, texts, "each once");
+    assert_eq!(a.texts("Bob"), texts, "each once, in order");
     eventually("all acknowledgements", || {
         b.messages("Ada").iter().all(|m| m["status"] == "delivered").then_some(())
     });
 }
 
 /// Every relay loses 5 % of its packets, holds them for longer, and one after the other stands still: each message
-/// arrives, whole and once.
+/// arrives, whole, once and in order.
 #[test]
 fn messages_short_and_long_arrive_over_a_network_that_makes_trouble() {
     let net = Chaos::start(&["--chaos-loss", "5", "--chaos-latency-ms", "10", "--chaos-pause-s", "4"]);
@@ -105,12 +103,9 @@ fn messages_short_and_long_arrive_over_a_network_that_makes_trouble() {
     for text in long.iter().chain(&short) {
         b.fog(&["chat", "send", "Ada", text]);
     }
-    let mut expected: Vec<String> = long.iter().chain(&short).cloned().collect();
-    expected.sort();
+    let expected: Vec<String> = long.iter().chain(&short).cloned().collect();
     eventually("all messages", || (a.messages("Bob").len() == expected.len()).then_some(()));
-    let mut got = a.texts("Bob");
-    got.sort();
-    assert!(got == expected, "each whole and once");
+    assert!(a.texts("Bob") == expected, "each whole, once, and in order");
     eventually("all acknowledgements", || {
         b.messages("Ada").iter().all(|m| m["status"] == "delivered").then_some(())
     });

@@ -97,7 +97,7 @@ fn the_form_for_a_mixnode_is_refused_in_the_nodes_words_and_keeps_what_was_typed
 #[test]
 fn a_network_with_authorities_shows_who_runs_it_and_takes_a_mixnode() {
     let new = ["--authorities", "3", "--public", "--epoch-s", "30", "--voting-s", "10"];
-    let net = Chaos::with(&new, &[]);
+    let net = Chaos::made(&new, &[]);
     let ada = Node::new("Ada", &["--mean-delay-ms", "5", "--consensus", net.consensus.to_str().unwrap()]);
     let browser = Browser::start();
     browser.visit(&ada);

@@ -207,7 +207,7 @@ fn every_screen_light_and_dark_wide_and_narrow() {
 fn the_circuits_of_a_network_of_strangers() {
     let folder = folder();
     let new = ["--authorities", "3", "--public", "--epoch-s", "60", "--voting-s", "10", "--seats", "2"];
-    let net = Chaos::with(&new, &[]);
+    let net = Chaos::made(&new, &[]);
     let consensus = net.consensus.to_str().unwrap();
     let node = Node::new("Ada Lovelace", &["--mean-delay-ms", "50", "--consensus", consensus]);
     let browser = Browser::start();

@@ -80,6 +80,8 @@ mod tests {
             packets_sent: 1,
             packets_received: 2,
             packets_resent: 3,
+            acks_sent_by_block: 6,
+            acks_received_by_block: 7,
             packets_mixed: 4,
             replays_refused: 5,
             mean_delay: 0.05,

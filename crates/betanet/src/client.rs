@@ -11,13 +11,17 @@
 //! * [`homes`]: the links to home relays, and what comes over them.
 //! * [`pacer`]: when packets leave.
 //! * [`answers`]: reply blocks that are out.
+//! * [`boxes`]: boxes at other relays, and requests to them.
 //! * [`upkeep`]: what has to be looked after.
 
 mod answers;
+mod boxes;
 mod entries;
 mod homes;
 mod pacer;
 mod upkeep;
+
+pub use boxes::{BoxConfig, BoxState, FetchError, OwnBox, Supply};
 
 use crate::Key;
 use crate::cover::{LoopBook, LoopTag, Profile};
@@ -29,6 +33,8 @@ use crate::packet::{self, Hop, MAX_MESSAGE, PacketError, Tables};
 use crate::path::{self, Health, Level, PathError};
 use crate::sphinx::Identifier;
 use crate::view::{View, are_related};
+use crate::wakeup::Wakeup;
+use answers::Claim;
 use entries::Choice;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
@@ -162,6 +168,8 @@ struct Shared {
     /// What became of loops, for those who measure.
     outcomes: Mutex<Option<VecDeque<Outcome>>>,
     counters: Counters,
+    /// The machine slept, or is in another network.
+    wakeup: Wakeup,
     /// Something for upkeep to do now.
     look: Notify,
     cancel: CancellationToken,
@@ -179,6 +187,9 @@ impl Client {
         let (inbound, receiver) = mpsc::channel(RECEIVE_QUEUE);
         let (sender, _) = watch::channel(consensus.clone());
         let measures = matches!(entries, Entries::All);
+        let cancel = CancellationToken::new();
+        let towards: Vec<_> = consensus.unverified().layer(1).map(|r| r.address).collect();
+        let wakeup = Wakeup::start(towards, cancel.clone());
         let shared = Arc::new(Shared {
             view: RwLock::new(Arc::new(View::new(consensus, unix_now(), measures))),
             outcomes: Mutex::new(measures.then(VecDeque::new)),
@@ -196,8 +207,9 @@ impl Client {
             loops: Mutex::new(LoopBook::new(rand::random())),
             answers: Mutex::default(),
             counters: Counters::default(),
+            wakeup,
             look: Notify::new(),
-            cancel: CancellationToken::new(),
+            cancel,
         });
         let client = Self { shared: shared.clone() };
         client.set_mean_delay(mean_delay);
@@ -221,13 +233,15 @@ impl Client {
         message: &[u8],
     ) -> Result<Vec<Hop>, SendError> {
         debug_assert!(message.len() <= MAX_MESSAGE);
-        let shared = &self.shared;
-        shared.pacer.room()?;
-        let hops = shared.draw(level, home)?;
-        let packet = shared.tables.build(message, &hops, mailbox)?;
-        shared.hand_over(hops[0].relay, Frame::Packet(packet))?;
-        count(&shared.counters.sent);
-        Ok(hops)
+        self.shared.send(level, home, mailbox, message)
+    }
+
+    /// Whether a packet would be taken now. A caller that has to seal something first asks before.
+    ///
+    /// # Errors
+    /// [`SendError::Busy`].
+    pub fn room(&self) -> Result<(), SendError> {
+        self.shared.pacer.room()
     }
 
     /// A reply block with which somebody can answer this client without learning its home: the answer comes over
@@ -236,15 +250,7 @@ impl Client {
     /// # Errors
     /// [`SendError`].
     pub fn reply_block(&self, level: Level) -> Result<ReplyBlock, SendError> {
-        let shared = &self.shared;
-        let home = self.home().ok_or(PathError::EmptyLayer(3))?;
-        let hops = shared.draw_any(level, &home)?;
-        let identifier: Identifier = rand::random();
-        let (block, recovery) = shared.tables.reply_block(&hops, &shared.mailbox, identifier)?;
-        let view = shared.view.read().clone();
-        let until = view.consensus().network.timing.accepted(view.epoch()).1;
-        shared.answers.lock().add(recovery, until);
-        Ok(ReplyBlock { identifier, bytes: block.to_bytes() })
+        Ok(self.shared.reply_block(level, Claim::Inbound)?.0)
     }
 
     /// Answers by a reply block of somebody else. The entry relay hands the packet to the block's first relay, and so
@@ -360,6 +366,12 @@ impl Client {
         self.shared.mailbox
     }
 
+    /// Drops all links and makes them anew at once. The client does so by itself when it notices that the machine slept
+    /// or changed its network; this is for a system that tells.
+    pub fn reconnect(&self) {
+        self.shared.wakeup.kick();
+    }
+
     /// How the link to the first home relay is.
     pub fn home_state(&self) -> LinkState {
         self.shared.homes.state().borrow().clone()
@@ -391,6 +403,27 @@ impl Client {
 }
 
 impl Shared {
+    fn send(&self, level: Level, home: &Key, mailbox: &Key, message: &[u8]) -> Result<Vec<Hop>, SendError> {
+        self.pacer.room()?;
+        let hops = self.draw(level, home)?;
+        let packet = self.tables.build(message, &hops, mailbox)?;
+        self.hand_over(hops[0].relay, Frame::Packet(packet))?;
+        count(&self.counters.sent);
+        Ok(hops)
+    }
+
+    /// A reply block, and the Unix second until which relays take it.
+    fn reply_block(&self, level: Level, claim: Claim) -> Result<(ReplyBlock, u64), SendError> {
+        let home = self.homes.first().ok_or(PathError::EmptyLayer(3))?;
+        let view = self.view.read().clone();
+        let hops = self.draw_any(level, &home)?;
+        let identifier: Identifier = rand::random();
+        let (block, recovery) = self.tables.reply_block(&hops, &self.mailbox, identifier)?;
+        let until = view.consensus().network.timing.accepted(view.epoch()).1;
+        self.answers.lock().add(recovery, until, claim);
+        Ok((ReplyBlock { identifier, bytes: block.to_bytes() }, until))
+    }
+
     fn mean_delay(&self) -> Duration {
         Duration::from_micros(self.mean_delay_micros.load(Ordering::Relaxed))
     }
@@ -488,7 +521,7 @@ impl Shared {
     fn look_after_entries(self: &Arc<Self>) {
         let view = self.view.read().clone();
         let online = *self.homes.state().borrow() == LinkState::Up;
-        self.entries.look_after(&view, unix_now(), online, &self.cancel);
+        self.entries.look_after(&view, unix_now(), online, &self.wakeup, &self.cancel);
     }
 }
 

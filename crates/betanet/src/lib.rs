@@ -23,11 +23,14 @@
 //! * [`view`]: a consensus at a time, as clients use it.
 //! * [`path`]: drawing paths and delays, and learning which relays lose packets.
 //! * [`relay`] and [`client`]: the thin drivers with sockets and timers.
+//! * [`boxes`]: what else layer 3 does for those who want to be reached without being known.
+//! * [`sealed`]: descriptors of hidden services as relays see them.
 //! * [`testnet`]: the keys and the consensus of a small network of one's own. It gives no anonymity.
 //!
 //! Time and chance are parameters of everything below the drivers.
 
 pub mod authority;
+pub mod boxes;
 pub mod client;
 pub mod cover;
 pub mod directory;
@@ -40,10 +43,12 @@ mod outgoing;
 pub mod packet;
 pub mod path;
 pub mod relay;
+pub mod sealed;
 mod slots;
 pub mod sphinx;
 pub mod testnet;
 pub mod view;
+mod wakeup;
 pub mod x25519;
 
 /// The protocol's name; the version follows it on the wire.

@@ -7,10 +7,15 @@
 //!
 //! Both steps without state work on whole batches, outside of the lock around [`Mix`].
 
+mod boxes;
 mod lateness;
 mod mailbox;
 mod replay;
 
+pub use boxes::{
+    BOX_EXPIRY, BoxCounters, Boxes, MAX_ALL_BLOCKS, MAX_ALL_WAITING, MAX_BLOCKS, MAX_BOXES, MAX_DESCRIPTORS,
+    MAX_WAITING, Outgoing, WAITING_EXPIRY,
+};
 pub use lateness::Lateness;
 pub use mailbox::{Mailboxes, Queued};
 pub use replay::{HOUR_AT_FULL_RATE, ReplayError, ReplayFilter};

@@ -1,19 +1,30 @@
 //! A link that is kept up: connects, reconnects with back-off, pings, sends what is queued.
+//!
+//! It ends and begins anew when the connection breaks, when the other side gives no sign of life in time ([`pulse`]), and
+//! when the machine slept or moved ([`crate::wakeup`]): then without waiting for the back-off.
+
+mod pulse;
 
 use crate::Key;
 use crate::link::{self, Frame, IDLE_TIMEOUT, LinkError, Role};
+use crate::wakeup::Kick;
+use parking_lot::Mutex;
+use pulse::Pulse;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use x25519_dalek::StaticSecret;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(10);
+/// How long a client's link may be silent after something was written. Relays give each other [`IDLE_TIMEOUT`], since a
+/// full one pauses its reading.
+pub(crate) const CLIENT_SILENCE: Duration = Duration::from_secs(15);
 /// Frames written before a flush, so that one slow reader cannot keep the buffer from being sent.
 const BATCH: usize = 64;
 
@@ -101,14 +112,17 @@ pub(crate) struct Target {
     pub(crate) role: Role,
     /// Connect only when there is something to send (relays among themselves).
     pub(crate) lazy: bool,
+    /// How long the other side may give no sign of life after something was written.
+    pub(crate) silence: Duration,
 }
 
-/// Runs until `cancel` or until the sender of `queue` is gone.
+/// Runs until `cancel` or until the sender of `queue` is gone. With a `kick` the link is made anew at once.
 pub(crate) async fn keep(
     target: Target,
     mut queue: QueueReceiver,
     incoming: Option<mpsc::Sender<Frame>>,
     state: watch::Sender<LinkState>,
+    mut kick: Kick,
     cancel: CancellationToken,
 ) {
     let mut backoff = FIRST_BACKOFF;
@@ -126,6 +140,11 @@ pub(crate) async fn keep(
         let connected = Instant::now();
         let result = tokio::select! {
             () = cancel.cancelled() => return,
+            () = kick.kicked() => {
+                state.send_replace(LinkState::Connecting);
+                backoff = FIRST_BACKOFF;
+                continue;
+            }
             result = run(&target, &mut waiting, &mut queue, incoming.as_ref(), &state) => result,
         };
         match result {
@@ -140,9 +159,9 @@ pub(crate) async fn keep(
         }
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = sleep(backoff) => {}
+            () = kick.kicked() => backoff = FIRST_BACKOFF,
+            () = sleep(backoff) => backoff = (backoff * 2).min(LAST_BACKOFF),
         }
-        backoff = (backoff * 2).min(LAST_BACKOFF);
     }
 }
 
@@ -159,19 +178,20 @@ async fn run(
     let (mut reader, mut writer) = link::connect(stream, &target.local, &target.remote, target.role).await?;
     state.send_replace(LinkState::Up);
 
+    let pulse = Mutex::new(Pulse::new(target.silence));
     // Reading is not cancel-safe, so it is one future that lives as long as the link.
     let read = async {
         loop {
-            match reader.read().await? {
-                Frame::Pong => {}
-                frame => {
-                    if let Some(incoming) = incoming
-                        && incoming.send(frame).await.is_err()
-                    {
-                        return Ok::<(), LinkError>(());
-                    }
-                }
+            let frame = reader.read().await?;
+            let pong = frame == Frame::Pong;
+            pulse.lock().heard(pong, !pong);
+            if !pong
+                && let Some(incoming) = incoming
+                && incoming.send(frame).await.is_err()
+            {
+                return Ok::<(), LinkError>(());
             }
+            pulse.lock().ready(Instant::now());
         }
     };
     let write = async {
@@ -190,25 +210,44 @@ async fn run(
                         Some(more) => frames = more,
                         None => return Ok::<(), LinkError>(()),
                     },
-                    _ = ping.tick() => frames.push(Frame::Ping),
+                    // Nothing but the ping that goes with it.
+                    _ = ping.tick() => {}
                 }
-                continue;
             }
+            // Before the first byte: a dead link takes no more of them at some point, and does not say so.
+            let ask = pulse.lock().write(Instant::now());
             for frame in frames.drain(..) {
                 writer.write(&frame).await?;
             }
+            if ask {
+                writer.write(&Frame::Ping).await?;
+            }
             writer.flush().await?;
+        }
+    };
+    let watch = async {
+        loop {
+            let due = pulse.lock().look(Instant::now());
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => return Err(LinkError::Timeout),
+            }
         }
     };
     tokio::select! {
         result = read => result,
         result = write => result,
+        result = watch => result,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::PACKET_LEN;
+    use crate::wakeup::Wakeup;
+    use tokio::net::TcpListener;
+    use x25519_dalek::PublicKey;
 
     #[tokio::test]
     async fn a_queue_takes_frames_up_to_its_bound_and_again_when_some_left() {
@@ -222,5 +261,90 @@ mod tests {
         assert_eq!((receiver.try_recv(), sender.filled()), (None, 0.0));
         drop(receiver);
         assert_eq!(sender.try_send(vec![Frame::Ping]), Err(QueueError::Closed));
+    }
+
+    /// How long anything may take on a slow, busy machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A kept link to a relay of which the test is the inside.
+    struct Kept {
+        listener: TcpListener,
+        relay: StaticSecret,
+        queue: QueueSender,
+        state: watch::Receiver<LinkState>,
+        wakeup: Wakeup,
+        cancel: CancellationToken,
+    }
+
+    impl Kept {
+        async fn new(silence: Duration) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+            let relay = StaticSecret::random();
+            let target = Target {
+                address: listener.local_addr().expect("bound"),
+                remote: PublicKey::from(&relay).to_bytes(),
+                local: StaticSecret::random(),
+                role: Role::Sender,
+                lazy: false,
+                silence,
+            };
+            let (queue, receiver) = queue(10_000);
+            let (sender, state) = watch::channel(LinkState::default());
+            let (wakeup, cancel) = (Wakeup::new(), CancellationToken::new());
+            tokio::spawn(keep(target, receiver, None, sender, wakeup.listen(), cancel.clone()));
+            Self { listener, relay, queue, state, wakeup, cancel }
+        }
+
+        /// The next connection that the link makes.
+        async fn accept(&self) -> link::Accepted {
+            let (stream, _) =
+                timeout(PATIENCE, self.listener.accept()).await.expect("it connects").expect("accepts");
+            link::accept(stream, &self.relay).await.expect("a handshake")
+        }
+
+        async fn wait_for(&mut self, state: LinkState) {
+            let reached = timeout(PATIENCE, self.state.wait_for(|s| *s == state)).await;
+            reached.expect("in time").expect("it runs");
+        }
+    }
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            self.cancel.cancel();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_whose_peer_went_silent_is_made_anew_at_a_kick() {
+        let mut kept = Kept::new(IDLE_TIMEOUT * 1000).await;
+        // It accepts and then reads nothing: with the buffers full, writing does not end either.
+        let silent = kept.accept().await;
+        kept.wait_for(LinkState::Up).await;
+        for _ in 0..5000 {
+            kept.queue.try_send(vec![Frame::Packet(vec![0; PACKET_LEN])]).expect("there is room");
+        }
+        kept.wakeup.kick();
+        let mut second = kept.accept().await;
+        kept.wait_for(LinkState::Up).await;
+        // What still waits goes over the new link, and the ping with it.
+        kept.queue.try_send(vec![Frame::Received(7)]).expect("there is room");
+        let mut seen = Vec::new();
+        while !(seen.contains(&Frame::Received(7)) && seen.contains(&Frame::Ping)) {
+            let batch = timeout(PATIENCE, second.reader.read_batch(&mut seen));
+            batch.await.expect("in time").expect("reads");
+        }
+        assert_eq!(seen.iter().filter(|f| **f == Frame::Ping).count(), 1, "nobody has answered the first");
+        drop(silent);
+    }
+
+    #[tokio::test]
+    async fn a_link_that_gives_no_sign_of_life_is_made_anew_by_itself() {
+        let mut kept = Kept::new(Duration::from_millis(100)).await;
+        let silent = kept.accept().await;
+        kept.wait_for(LinkState::Up).await;
+        kept.queue.try_send(vec![Frame::Received(1)]).expect("there is room");
+        kept.wait_for(LinkState::Down(LinkError::Timeout.to_string())).await;
+        kept.accept().await;
+        drop(silent);
     }
 }

@@ -14,6 +14,7 @@ mod epochs;
 mod keys;
 mod links;
 mod mixer;
+mod requests;
 mod upkeep;
 
 pub use chaos::Chaos;
@@ -22,7 +23,7 @@ pub use upkeep::{About, describe, upkeep};
 
 use crate::Key;
 use crate::directory::SignedConsensus;
-use crate::mix::{Counters, HOUR_AT_FULL_RATE, Mix};
+use crate::mix::{BoxCounters, Boxes, Counters, HOUR_AT_FULL_RATE, Mix};
 use crate::packet::EpochSecret;
 use epochs::Epochs;
 use parking_lot::{Mutex, RwLock};
@@ -83,6 +84,7 @@ pub struct Relay {
 }
 
 struct Shared {
+    id: Key,
     keys: RelayKeys,
     link_rate: u32,
     chaos: Option<Chaos>,
@@ -90,6 +92,7 @@ struct Shared {
     /// What packets may be for now, the most likely first.
     secrets: RwLock<Arc<Vec<EpochSecret>>>,
     mix: Mutex<Mix>,
+    boxes: Mutex<Boxes>,
     consensus: watch::Receiver<Arc<SignedConsensus>>,
     peers: Mutex<HashMap<Key, mixer::Peer>>,
     /// Wakes the writer of a connected mailbox.
@@ -116,6 +119,8 @@ pub struct Status {
     pub links: u64,
     /// Links refused, because there were too many.
     pub links_refused: u64,
+    /// Its boxes and descriptors.
+    pub boxes: BoxCounters,
     /// The time that workers spent on packets; against the time and the number of processors it tells how
     /// saturated the relay is.
     pub busy: Duration,
@@ -139,12 +144,14 @@ impl Relay {
         let address = listener.local_addr()?;
         let tasks = TaskTracker::new();
         let shared = Arc::new(Shared {
+            id: config.keys.id(),
             keys: config.keys,
             link_rate: config.link_rate.max(1),
             chaos: config.chaos,
             epochs: Mutex::new(epochs),
             secrets: RwLock::default(),
             mix: Mutex::new(Mix::new()),
+            boxes: Mutex::default(),
             consensus,
             peers: Mutex::default(),
             mailbox_links: Mutex::default(),
@@ -171,7 +178,7 @@ impl Relay {
 
     /// Its id.
     pub fn id(&self) -> Key {
-        self.shared.keys.id()
+        self.shared.id
     }
 
     /// Its keys.
@@ -195,6 +202,7 @@ impl Relay {
             counters: self.counters(),
             links: self.shared.links.load(Ordering::Relaxed),
             links_refused: self.shared.links_refused.load(Ordering::Relaxed),
+            boxes: self.shared.boxes.lock().counters(),
             busy: Duration::from_nanos(self.shared.busy.load(Ordering::Relaxed)),
         }
     }

@@ -124,6 +124,32 @@ async fn messages_arrive_and_wait_for_the_absent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_links_come_back_when_they_are_made_anew() {
+    let net = network().await;
+    let (a_key, b_key) = (StaticSecret::random(), StaticSecret::random());
+    let (a, _a_in) = client(&net, &a_key).await;
+    let (b, mut b_in) = client(&net, &b_key).await;
+    for (client, round) in [(&a, 1), (&b, 2)] {
+        let mut state = client.watch_home();
+        state.mark_unchanged();
+        client.reconnect();
+        timeout(PATIENCE, state.changed()).await.expect("in time").expect("runs");
+        timeout(PATIENCE, state.wait_for(|s| *s == LinkState::Up)).await.expect("in time").expect("up");
+        // Until an entry link is up there is no path.
+        let sent = timeout(PATIENCE, async {
+            while a.send(Level::Private, &b.home().expect("has one"), &public(&b_key), &[round]).is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        sent.await.expect("in time");
+        // What was not acknowledged before the links ended comes again.
+        let arrived =
+            timeout(PATIENCE, async { while b_in.recv().await != Some(Inbound::Message(vec![round])) {} });
+        arrived.await.expect("in time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_middle_relay_is_avoided_once_reported() {
     let mut net = network().await;
     let (a_key, b_key) = (StaticSecret::random(), StaticSecret::random());

@@ -80,6 +80,13 @@ commands! {
         level: PrivacyLevel,
     } => Contact;
 
+    /// Move to another home relay of the primary network: mail to the old one is fetched for a month still, and
+    /// contacts are told. Returns the new one.
+    ChangeHome {
+        /// The relay's id, or how it begins; none draws one.
+        relay: Option<String>,
+    } => String;
+
     /// Messages of a conversation, oldest first.
     ListMessages {
         /// With whom.

@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Make the configuration of a whole mixnet, and run it.
     #[command(subcommand)]
     Mixnet(MixnetCommand),
+    /// How the mixnet is, and how this node uses it.
+    #[command(subcommand)]
+    Network(NetworkCommand),
     /// Contacts and messages.
     #[command(subcommand)]
     Chat(ChatCommand),
@@ -147,6 +150,8 @@ pub(crate) enum MixnetCommand {
         #[command(flatten)]
         new: NewArgs,
     },
+    /// Compute delays, cover traffic and the number of relays from a load and a latency.
+    Tune(TuneArgs),
     /// Run all its authorities and relays, each as a process of its own, until Ctrl-C.
     Up(UpArgs),
 }
@@ -172,12 +177,40 @@ pub(crate) struct NewArgs {
     /// Relays of each layer that the lottery draws for an epoch; 0 draws all.
     #[arg(long, default_value_t = 0)]
     pub(crate) seats: u16,
+    /// Where each authority will be reached, once for each; free ports of 127.0.0.1 without it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) authority_address: Vec<SocketAddr>,
     /// Do not mark the network as a test network: its authorities and relays will be run by different people.
     #[arg(long, requires = "authorities")]
     pub(crate) public: bool,
     /// The folder to write to. It must not exist, or be empty.
     #[arg(long)]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TuneArgs {
+    /// How many people use the network.
+    #[arg(long)]
+    pub(crate) users: u32,
+    /// The share of them that is online at once.
+    #[arg(long, value_name = "PERCENT", default_value_t = 20.0, value_parser = percent)]
+    pub(crate) online: f64,
+    /// How long a message may take in 95 of 100 cases.
+    #[arg(long, value_name = "MS", default_value_t = 500.0)]
+    pub(crate) latency_ms: f64,
+    /// Relays on the way.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
+    pub(crate) hops: u8,
+    /// Everybody's cover profile: off, mobile, standard or strong.
+    #[arg(long, default_value = "standard")]
+    pub(crate) cover: String,
+    /// Real packets that one person who is online sends, in the mean.
+    #[arg(long, value_name = "PACKETS", default_value_t = 0.1)]
+    pub(crate) packets_a_second: f64,
+    /// Packets a second that one relay can carry (`fog bench mixnode` tells).
+    #[arg(long, value_name = "PACKETS", default_value_t = 25_000)]
+    pub(crate) capacity: u32,
 }
 
 #[derive(clap::Args)]
@@ -204,6 +237,59 @@ pub(crate) struct UpArgs {
     /// Trouble on purpose: stop one relay after the other for two seconds, this often.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) chaos_pause_s: u64,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum NetworkCommand {
+    /// What the mixnet promises now, the relays, and cover traffic.
+    Status,
+    /// Choose how much cover traffic there is; without a choice, list the profiles with their price.
+    Cover {
+        /// auto lets the network decide: none in a test network, standard elsewhere.
+        #[arg(value_enum)]
+        profile: Option<Cover>,
+    },
+    /// Run a mixnode on this device for the network that it is in; without options, say how it is.
+    Mixnode(MixnodeHereArgs),
+    /// Move to another home relay. Contacts are told, and mail to the old one is fetched for a month still.
+    Home {
+        /// The relay's id, or how it begins; without one, one is drawn.
+        relay: Option<String>,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct MixnodeHereArgs {
+    /// Where it listens, such as 0.0.0.0:9000.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Where others reach it, if that is another address.
+    #[arg(long, value_name = "ADDRESS", requires = "listen")]
+    pub(crate) public_address: Option<String>,
+    /// 1 entry, 2 middle, 3 exit and home.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub(crate) layer: u8,
+    /// Who runs it, for all to see: no path has two relays of one operator.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) operator: String,
+    /// End it.
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) off: bool,
+}
+
+/// Cover traffic.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Cover {
+    /// As the network is.
+    Auto,
+    /// None.
+    Off,
+    /// A packet in two seconds.
+    Mobile,
+    /// Four packets a second.
+    Standard,
+    /// Twenty packets a second.
+    Strong,
 }
 
 /// How far messages go through the mixnet.
@@ -435,6 +521,8 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchName {
     /// Message round trips, memory, cold start, job overhead.
     Skeleton,
+    /// A whole mixnet in processes: latency over three and five relays, the relays' delays, a client's cost.
+    Mixnet,
     /// One mixnode between sockets: packets a second, loss, lateness, memory.
     Mixnode,
     /// Building and unwrapping packets, against the sphinx-packet crate.

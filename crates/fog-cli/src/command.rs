@@ -8,6 +8,7 @@ pub(crate) mod harvest;
 pub(crate) mod job;
 pub(crate) mod mixnet;
 pub(crate) mod mixnode;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod status;
 pub(crate) mod wallet;

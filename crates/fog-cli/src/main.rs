@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Node(node) => command::node::run(&args.global, &node),
+        Command::Network(network) => command::network::run(&args.global, &network),
         Command::Mixnode(mixnode) => command::mixnode::run(&args.global, &mixnode),
         Command::Authority(authority) => command::authority::run(&args.global, &authority),
         Command::Mixnet(mixnet) => command::mixnet::run(&args.global, &mixnet),

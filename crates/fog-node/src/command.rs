@@ -44,6 +44,9 @@ pub(crate) async fn dispatch(node: &Node, command: Command) -> Result<Value> {
         Command::SendMessage(c) => json(chat::send(&core, &c.peer, c.text).await?),
         Command::MarkRead(c) => json(chat::mark_read(&core, &c.peer).await?),
         Command::GetNetwork(_) => json(core.network.view(&core)),
+        Command::ChangeHome(c) => {
+            json(crate::network::home::change_primary(&core, c.relay.as_deref()).await?)
+        }
         Command::GetMessagePaths(c) => json(chat::paths(&core, &c.message)?),
         Command::GetHarvest(_) => json(core.harvest.view(core.compute.running())),
         Command::SetHarvest(c) => json(harvest::set(&core, c.prefs).await?),

@@ -5,6 +5,7 @@
 //! network while nobody else has joined its own, that network becomes primary. (Two who do so with each other at once
 //! are brought together by [`crate::crossing`].)
 
+pub(crate) mod home;
 mod mixnode;
 mod privacy;
 #[cfg(test)]
@@ -29,13 +30,14 @@ use betanet::testnet::TestNetwork;
 use betanet::{Key, LinkState};
 use fog_api::{EventBody, MixnetView, MixnodeState, NetworkHealth, NetworkView, RelayView};
 use fog_p2p::mixnet::{MixAddress, MixnetRoad};
+use fog_p2p::transport::Arrival;
 use parking_lot::{Mutex, RwLock};
 use rand::seq::IteratorRandom;
 use sqlx::{Row, SqliteConnection};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use x25519_dalek::PublicKey;
@@ -59,6 +61,8 @@ struct Member {
     network: Key,
     guards: Option<Guards>,
     home: Key,
+    /// Where mail may still come: homes of before, with the Unix second until which they are listened to.
+    old_homes: home::OldHomes,
     own: bool,
     primary: bool,
     /// Why it does not work, if it does not.
@@ -74,7 +78,7 @@ impl Member {
 /// All networks of this node.
 pub(crate) struct Network {
     road: Arc<MixnetRoad>,
-    inbound: mpsc::Sender<Vec<u8>>,
+    inbound: mpsc::Sender<Arrival>,
     members: RwLock<HashMap<Key, Member>>,
     relays: Mutex<Vec<Relay>>,
     mixnode: Mutex<Option<mixnode::Mixnode>>,
@@ -264,7 +268,7 @@ fn unusable(signed: &SignedConsensus) -> Option<String> {
 }
 
 impl Network {
-    pub(crate) fn new(road: Arc<MixnetRoad>, inbound: mpsc::Sender<Vec<u8>>) -> Self {
+    pub(crate) fn new(road: Arc<MixnetRoad>, inbound: mpsc::Sender<Arrival>) -> Self {
         Self {
             road,
             inbound,
@@ -292,8 +296,17 @@ impl Network {
         let before = members.get(&network).filter(|m| m.document().valid_after == valid_after);
         let problem = before.and_then(|m| m.problem.clone());
         let signers = signed.signers().len();
-        let member =
-            Member { signed: Arc::new(signed), signers, network, guards, home, own, primary, problem };
+        let member = Member {
+            signed: Arc::new(signed),
+            signers,
+            network,
+            guards,
+            home,
+            old_homes: Vec::new(),
+            own,
+            primary,
+            problem,
+        };
         members.insert(network, member);
         network
     }
@@ -311,7 +324,11 @@ impl Network {
             let (own, primary) = (row.get("own"), row.get("is_primary"));
             let guards = row.get::<Option<Vec<u8>>, _>("guards").and_then(|bytes| Guards::from_bytes(&bytes));
             let problem = unusable(&signed);
+            let old_homes = home::read_old(row.get("old_homes"));
             let network = self.remember(signed, home, guards, own, primary);
+            if let Some(member) = self.members.write().get_mut(&network) {
+                member.old_homes = old_homes;
+            }
             if let Some(problem) = problem {
                 tracing::warn!("a network cannot be used: {problem}");
                 self.problem(&network, Some(problem));
@@ -373,12 +390,12 @@ impl Network {
 
     /// Starts the client of a network, and its relays if it is ours.
     pub(crate) async fn start(&self, core: &Core, network: &Key, own_keys: Option<&TestNetwork>) {
-        let Some((signed, home, own, guards)) = self
+        let Some((signed, homes, own, guards)) = self
             .members
             .read()
             .get(network)
             .filter(|m| m.problem.is_none())
-            .map(|m| (m.signed.clone(), m.home, m.own, m.guards.clone()))
+            .map(|m| (m.signed.clone(), home::all(m.home, &m.old_homes), m.own, m.guards.clone()))
         else {
             return;
         };
@@ -394,7 +411,7 @@ impl Network {
         let (client, mut messages) = Client::start(ClientConfig {
             consensus: signed,
             mailbox: core.me.mailbox(network),
-            homes: vec![home],
+            homes,
             mean_delay: Duration::from_millis(core.settings.read().mean_delay_ms.into()),
             cover,
             entries: Entries::Pinned(guards.unwrap_or_default()),
@@ -404,8 +421,9 @@ impl Network {
         let inbound = self.inbound.clone();
         tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
-                let (Inbound::Message(datagram) | Inbound::Answer { message: datagram, .. }) = message;
-                if inbound.send(datagram).await.is_err() {
+                let by_block = matches!(message, Inbound::Answer { .. });
+                let (Inbound::Message(sealed) | Inbound::Answer { message: sealed, .. }) = message;
+                if inbound.send(Arrival { sealed, by_block }).await.is_err() {
                     return;
                 }
             }
@@ -478,6 +496,7 @@ impl Network {
     pub(crate) async fn watch(core: Arc<Core>, own_keys: Option<TestNetwork>) {
         let cancel = core.network.cancel.clone();
         let mut told = String::new();
+        let mut absence = home::Absence::default();
         let mut prune_at = tokio::time::Instant::now() + PRUNE_EVERY;
         let mut retry_at = tokio::time::Instant::now() + RETRY;
         loop {
@@ -498,6 +517,7 @@ impl Network {
                     tracing::warn!("old message ids are not forgotten: {e}");
                 }
             }
+            core.network.leave_lost_home(&core, &mut absence).await;
             core.network.note_traffic();
             core.network.look_after_mixnode(&core).await;
             let view = core.network.view(&core);
@@ -561,6 +581,17 @@ impl Network {
     fn primary_client(&self) -> Option<Arc<Client>> {
         let network = self.members.read().values().find(|m| m.primary).map(|m| m.network)?;
         self.road.client(&network)
+    }
+
+    /// A home relay that is gone for good would hold up everything that is sent to this node.
+    async fn leave_lost_home(&self, core: &Arc<Core>, absence: &mut home::Absence) {
+        let Some(client) = self.primary_client() else { return };
+        let online = client.entries_up() > 0;
+        if absence.look(Instant::now(), &client.home_state(), online)
+            && let Err(e) = home::change(core, &client.view().network(), None).await
+        {
+            tracing::warn!("the home relay does not answer, and there is no other: {e}");
+        }
     }
 
     fn note_traffic(&self) {
@@ -652,6 +683,7 @@ impl Network {
             mixed += counters.forwarded + counters.delivered;
             replays += counters.replays;
         }
+        let by_block = core.endpoint.by_block();
         let (health, reason) = worst.unwrap_or((NetworkHealth::Off, "This node is in no network.".into()));
         NetworkView {
             health,
@@ -660,6 +692,8 @@ impl Network {
             packets_sent: sent,
             packets_received: received,
             packets_resent: core.endpoint.resent(),
+            acks_sent_by_block: by_block.sent,
+            acks_received_by_block: by_block.received,
             packets_mixed: mixed,
             replays_refused: replays,
             mean_delay: f64::from(core.settings.read().mean_delay_ms) / 1000.0,

@@ -12,6 +12,10 @@ pub const UNORDERED: u8 = 0;
 /// Bytes that a fragment's header takes at most: the datagram's tag, message, kind, place, index, count, total and
 /// the length of the data, as postcard writes them.
 pub const FRAGMENT_HEADER: usize = 1 + 16 + 3 + Place::LEN + 2 + 2 + 3 + 2;
+/// The longest reply block.
+pub const MAX_BLOCK: usize = 512;
+/// Bytes that the tag and the length of a reply block take at most.
+pub const BLOCK_HEADER: usize = 2;
 /// The most acknowledgements in one datagram.
 const MAX_ACKS: usize = 64;
 
@@ -25,6 +29,8 @@ pub enum Datagram {
     /// I am here: send what waits for me. With the sender's time, Unix milliseconds, because a mailbox or a
     /// dishonest relay may hold it back.
     Presence(u64),
+    /// A piece of a message, with a reply block by which the message can be acknowledged once it took effect.
+    Answerable(Fragment, #[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// A piece of a message.
@@ -45,6 +51,17 @@ pub struct Fragment {
     /// The piece.
     #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
+}
+
+impl Fragment {
+    fn is_valid(&self) -> bool {
+        self.count > 0
+            && self.count <= MAX_FRAGMENTS
+            && self.index < self.count
+            && self.total as usize <= MAX_MESSAGE
+            && self.data.len() <= self.total as usize
+            && self.place.is_valid()
+    }
 }
 
 /// Where a message stands among its sender's messages to the same receiver.
@@ -107,14 +124,8 @@ impl Datagram {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (datagram, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
         let valid = match &datagram {
-            Self::Fragment(f) => {
-                f.count > 0
-                    && f.count <= MAX_FRAGMENTS
-                    && f.index < f.count
-                    && f.total as usize <= MAX_MESSAGE
-                    && f.data.len() <= f.total as usize
-                    && f.place.is_valid()
-            }
+            Self::Fragment(f) => f.is_valid(),
+            Self::Answerable(f, block) => f.is_valid() && block.len() <= MAX_BLOCK,
             Self::Acks(acks) => {
                 acks.len() <= MAX_ACKS
                     && acks.iter().all(|a| a.have.len() <= usize::from(MAX_FRAGMENTS).div_ceil(8))
@@ -153,13 +164,17 @@ mod tests {
         #[test]
         fn fragments_survive_coding_within_their_header(
             message: [u8; 16], kind: u16, place in place(), count in 1..=MAX_FRAGMENTS,
-            data in proptest::collection::vec(any::<u8>(), 0..1800)
+            data in proptest::collection::vec(any::<u8>(), 0..1800), block in 0..=MAX_BLOCK * 2
         ) {
             let f = Fragment { message, kind, place, index: count - 1, count, total: MAX_MESSAGE as u32, data };
             let len = f.data.len();
             let bytes = Datagram::Fragment(f.clone()).encode();
             prop_assert!(bytes.len() <= len + FRAGMENT_HEADER);
-            prop_assert_eq!(Datagram::decode(&bytes), Some(Datagram::Fragment(f)));
+            prop_assert_eq!(Datagram::decode(&bytes), Some(Datagram::Fragment(f.clone())));
+            let answerable = Datagram::Answerable(f, vec![3; block]);
+            prop_assert!(answerable.encode().len() <= bytes.len() + BLOCK_HEADER + block);
+            let good = block <= MAX_BLOCK;
+            prop_assert_eq!(Datagram::decode(&answerable.encode()), good.then_some(answerable));
         }
 
         #[test]
@@ -185,7 +200,8 @@ mod tests {
             Fragment { place: Place { sequence: MAX_SEQUENCE + 1, ..place }, ..good.clone() },
             Fragment { place: Place { lane: UNORDERED, ..place }, ..good.clone() },
         ] {
-            assert_eq!(Datagram::decode(&Datagram::Fragment(bad).encode()), None);
+            assert_eq!(Datagram::decode(&Datagram::Fragment(bad.clone()).encode()), None);
+            assert_eq!(Datagram::decode(&Datagram::Answerable(bad, vec![1]).encode()), None);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The driver around [`Sessions`]: reads the outbox, seals and sends, opens and delivers.
 
-use crate::datagram::Datagram;
-use crate::session::{Output, Sessions};
-use crate::transport::{Address, Route, Transport, TransportError};
+use crate::datagram::{Ack, BLOCK_HEADER, Datagram, Fragment, MAX_BLOCK};
+use crate::session::{Output, Reply, Sessions};
+use crate::transport::{Address, Arrival, Route, Transport, TransportError};
 use crate::{MessageId, PeerKey, envelope, outbox};
 use parking_lot::Mutex;
 use sqlx::SqlitePool;
@@ -16,7 +16,8 @@ use x25519_dalek::StaticSecret;
 
 /// A node tells its peers that it is there this often (the baseline's heartbeat).
 const HEARTBEAT: Duration = Duration::from_secs(60);
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// A busy road says when to try again, within these bounds.
+const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(10));
 const LATER_PAUSE: Duration = Duration::from_millis(300);
 const EVENTS: usize = 256;
 /// The application takes this long at most to note that a message was delivered. If it has not by then (its disk
@@ -79,6 +80,14 @@ fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
+/// How long to wait after a refusal.
+fn pause(refused: &TransportError) -> Duration {
+    match refused {
+        TransportError::Busy(again) => (*again).clamp(BUSY_PAUSE.0, BUSY_PAUSE.1),
+        _ => LATER_PAUSE,
+    }
+}
+
 /// The number of this start. It is on disk before anything that is sent carries it. It is counted, so that it rises
 /// also when the clock is set back; and it follows the clock in seconds, so that it rises also when the database is
 /// that of a backup.
@@ -99,13 +108,29 @@ enum Command {
     Announce,
 }
 
+/// Acknowledgements that took the way of a reply block, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ByBlock {
+    /// Sent by others' blocks.
+    pub sent: u64,
+    /// Received by this node's blocks.
+    pub received: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    resent: AtomicU64,
+    sent_by_block: AtomicU64,
+    received_by_block: AtomicU64,
+}
+
 /// A handle on the running endpoint. It stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct Endpoint {
     /// Unbounded, because the application sends commands while it handles events: were both bounded, each side
     /// could wait for the other. Commands are small, and there are at most a few for each event.
     commands: mpsc::UnboundedSender<Command>,
-    resent: Arc<AtomicU64>,
+    counters: Arc<Counters>,
     blocked: Arc<Mutex<HashSet<PeerKey>>>,
 }
 
@@ -120,19 +145,19 @@ impl Endpoint {
         secret: StaticSecret,
         road: Arc<dyn Transport>,
         stranger_kinds: Vec<u16>,
-        inbound: mpsc::Receiver<Vec<u8>>,
+        inbound: mpsc::Receiver<Arrival>,
     ) -> sqlx::Result<(Self, mpsc::Receiver<Event>)> {
         let start = count_start(&pool).await?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let (events, event_receiver) = mpsc::channel(EVENTS);
-        let endpoint = Self { commands, resent: Arc::default(), blocked: Arc::default() };
+        let endpoint = Self { commands, counters: Arc::default(), blocked: Arc::default() };
         let driver = Driver {
             pool,
             sessions: Sessions::new(road.datagram_len(), road.patience(), stranger_kinds, start),
             secret,
             road,
             events,
-            resent: endpoint.resent.clone(),
+            counters: endpoint.counters.clone(),
             blocked: endpoint.blocked.clone(),
             reasons: HashMap::new(),
             delivered: HashMap::new(),
@@ -181,7 +206,14 @@ impl Endpoint {
 
     /// Fragments sent again since the start.
     pub fn resent(&self) -> u64 {
-        self.resent.load(Ordering::Relaxed)
+        self.counters.resent.load(Ordering::Relaxed)
+    }
+
+    /// Acknowledgements by reply blocks since the start.
+    pub fn by_block(&self) -> ByBlock {
+        let Counters { sent_by_block, received_by_block, .. } = &*self.counters;
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ByBlock { sent: of(sent_by_block), received: of(received_by_block) }
     }
 
     fn command(&self, command: Command) {
@@ -196,7 +228,7 @@ struct Driver {
     secret: StaticSecret,
     road: Arc<dyn Transport>,
     events: mpsc::Sender<Event>,
-    resent: Arc<AtomicU64>,
+    counters: Arc<Counters>,
     blocked: Arc<Mutex<HashSet<PeerKey>>>,
     /// Why messages wait, as last told.
     reasons: HashMap<MessageId, String>,
@@ -208,7 +240,7 @@ impl Driver {
     async fn run(
         mut self,
         mut commands: mpsc::UnboundedReceiver<Command>,
-        mut inbound: mpsc::Receiver<Vec<u8>>,
+        mut inbound: mpsc::Receiver<Arrival>,
     ) {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -240,12 +272,12 @@ impl Driver {
                     }
                 },
                 datagram = inbound.recv(), if inbound_open => match datagram {
-                    Some(datagram) => self.receive(&datagram),
+                    Some(arrival) => self.receive(&arrival),
                     None => inbound_open = false,
                 },
                 _ = heartbeat.tick() => {
-                    let lately = Instant::now().checked_sub(AWAY);
-                    self.announce(lately);
+                    // Whoever is away would only get a full mailbox.
+                    self.sessions.announce(Instant::now(), Some(AWAY));
                     refresh = true;
                 }
                 () = sleep_until(due.into()) => {}
@@ -293,17 +325,7 @@ impl Driver {
             Command::RemovePeer(peer) => self.sessions.remove_peer(&peer),
             Command::Confirm(peer, id) => self.sessions.confirm(now, &peer, &id),
             Command::Reject(peer, id) => self.sessions.reject(now, &peer, &id),
-            Command::Announce => self.announce(None),
-        }
-    }
-
-    /// Says that this node is here: to everybody, or to those heard since then. Whoever is away would only get a
-    /// full mailbox.
-    fn announce(&mut self, heard_since: Option<Instant>) {
-        for (peer, address) in self.sessions.known(heard_since) {
-            if let Ok(sealed) = self.seal(&peer, &Datagram::Presence(unix_ms())) {
-                _ = self.road.send(&address, &sealed);
-            }
+            Command::Announce => self.sessions.announce(now, None),
         }
     }
 
@@ -311,8 +333,8 @@ impl Driver {
         envelope::seal(&self.secret, peer, &content.encode(), self.road.datagram_len())
     }
 
-    fn receive(&mut self, sealed: &[u8]) {
-        let Ok((peer, content)) = envelope::open(&self.secret, sealed) else {
+    fn receive(&mut self, arrival: &Arrival) {
+        let Ok((peer, content)) = envelope::open(&self.secret, &arrival.sealed) else {
             tracing::debug!("an envelope that is not for this node was dropped");
             return;
         };
@@ -321,7 +343,12 @@ impl Driver {
         }
         match Datagram::decode(&content) {
             Some(Datagram::Presence(sent)) if sent.abs_diff(unix_ms()) > STALE_MS => {}
-            Some(content) => self.sessions.receive(Instant::now(), peer, content),
+            Some(content) => {
+                if let (Datagram::Acks(acks), true) = (&content, arrival.by_block) {
+                    self.counters.received_by_block.fetch_add(acks.len() as u64, Ordering::Relaxed);
+                }
+                self.sessions.receive(Instant::now(), peer, content);
+            }
             None => tracing::debug!("a malformed datagram was dropped"),
         }
     }
@@ -348,7 +375,12 @@ impl Driver {
             let event = match output {
                 Output::Send { peer, address, content } => {
                     sent += 1;
-                    self.send(peer, &address, &content)
+                    self.send(peer, &address, content)
+                }
+                Output::Answer { peer, address, reply, acks } => {
+                    sent += 1;
+                    self.answer(peer, address.as_ref(), reply, acks);
+                    None
                 }
                 Output::Deliver { peer, id, kind, body } => Some(Event::Incoming { peer, id, kind, body }),
                 Output::Sent(id) => Some(Event::Sent(id)),
@@ -371,26 +403,30 @@ impl Driver {
                 return false;
             }
         }
-        self.resent.store(self.sessions.resent(), Ordering::Relaxed);
+        self.counters.resent.store(self.sessions.resent(), Ordering::Relaxed);
         true
     }
 
-    fn send(&mut self, peer: PeerKey, address: &Address, content: &Datagram) -> Option<Event> {
-        let result = match self.seal(&peer, content) {
-            Ok(sealed) => self.road.send(address, &sealed),
-            Err(e) => Err(TransportError::Unreachable(e.to_string())),
-        };
+    fn send(&mut self, peer: PeerKey, address: &Address, content: Datagram) -> Option<Event> {
+        let result = self.seal_and_send(&peer, address, &content);
         let now = Instant::now();
+        let pause = result.as_ref().err().map_or(Duration::ZERO, pause);
         let f = match content {
-            Datagram::Fragment(f) => f,
-            // An acknowledgement that got lost is asked for again.
+            Datagram::Fragment(f) | Datagram::Answerable(f, _) => f,
             Datagram::Acks(acks) => {
-                if let Ok(route) = result {
-                    self.sessions.acks_sent(now, &peer, acks, route);
+                match result {
+                    Ok(route) => self.sessions.acks_sent(now, &peer, &acks, route),
+                    Err(TransportError::Busy(_)) => self.sessions.acks_not_sent(now, &peer, acks, pause),
+                    Err(_) => {} // an acknowledgement that got lost is asked for again
                 }
                 return None;
             }
-            Datagram::Presence(_) => return None,
+            Datagram::Presence(_) => {
+                if let Err(TransportError::Busy(_)) = result {
+                    self.sessions.presence_not_sent(now, &peer, pause);
+                }
+                return None;
+            }
         };
         match result {
             Ok(route) => {
@@ -399,14 +435,66 @@ impl Driver {
                 Some(Event::Routed { message: f.message, index: f.index, count: f.count, route })
             }
             Err(e) => {
-                let pause = if e == TransportError::Busy { BUSY_PAUSE } else { LATER_PAUSE };
                 self.sessions.not_sent(now, &peer, &f.message, f.index, pause);
                 let reason = e.to_string();
-                if e == TransportError::Busy || self.reasons.get(&f.message) == Some(&reason) {
+                let busy = matches!(e, TransportError::Busy(_));
+                if busy || self.reasons.get(&f.message) == Some(&reason) {
                     return None;
                 }
                 self.reasons.insert(f.message, reason.clone());
                 Some(Event::Waiting(f.message, reason))
+            }
+        }
+    }
+
+    /// Sealing costs key agreements, and sending the drawing of a path: nothing of it is done for a road without room.
+    fn seal_and_send(
+        &self,
+        peer: &PeerKey,
+        address: &Address,
+        content: &Datagram,
+    ) -> Result<Route, TransportError> {
+        self.road.room(address)?;
+        let sealed = match content {
+            Datagram::Presence(_) => self.seal(peer, &Datagram::Presence(unix_ms())),
+            Datagram::Fragment(f) if f.index + 1 == f.count => {
+                self.seal(peer, &self.with_reply_block(address, f))
+            }
+            content => self.seal(peer, content),
+        };
+        self.road.send(address, &sealed.map_err(|e| TransportError::Unreachable(e.to_string()))?)
+    }
+}
+
+impl Driver {
+    /// The last fragment of a message brings a block for the acknowledgement, if there is room for it.
+    fn with_reply_block(&self, to: &Address, fragment: &Fragment) -> Datagram {
+        let plain = Datagram::Fragment(fragment.clone());
+        let capacity = envelope::capacity(self.road.datagram_len());
+        let room = capacity.saturating_sub(plain.encode().len() + BLOCK_HEADER).min(MAX_BLOCK);
+        match self.road.reply_block(to, room) {
+            Some(block) => Datagram::Answerable(fragment.clone(), block),
+            None => plain,
+        }
+    }
+
+    /// Acknowledges by a reply block. If that cannot be, the ordinary way is taken.
+    fn answer(&mut self, peer: PeerKey, address: Option<&Address>, reply: Reply, acks: Vec<Ack>) {
+        let content = Datagram::Acks(acks);
+        let result = match address.map_or(Ok(()), |a| self.road.room(a)) {
+            Ok(()) => match self.seal(&peer, &content) {
+                Ok(sealed) => self.road.answer(address, reply.block(), &sealed),
+                Err(e) => Err(TransportError::Unreachable(e.to_string())),
+            },
+            Err(busy) => Err(busy),
+        };
+        let Datagram::Acks(acks) = content else { return };
+        match result {
+            Ok(()) => _ = self.counters.sent_by_block.fetch_add(acks.len() as u64, Ordering::Relaxed),
+            Err(e) => {
+                let again = matches!(e, TransportError::Busy(_)).then(|| pause(&e));
+                tracing::debug!("a reply block is not used: {e}");
+                self.sessions.answer_not_sent(Instant::now(), &peer, acks, reply, again);
             }
         }
     }

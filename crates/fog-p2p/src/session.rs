@@ -21,6 +21,7 @@ use crate::datagram::{Ack, Datagram, FRAGMENT_HEADER, Fragment, UNORDERED};
 use crate::outbox::Waiting;
 use crate::transport::{Address, Route};
 use crate::{MessageId, PeerKey, envelope};
+pub use incoming::Reply;
 use incoming::{Incoming, Recent};
 use lanes::{Lanes, Rank};
 use order::Order;
@@ -45,10 +46,17 @@ const HEARD_EVERY: Duration = Duration::from_secs(5);
 /// Strangers whose first words are being put together.
 const MAX_STRANGERS: usize = 64;
 
+/// Acknowledgements that wait to be sent to one peer; the oldest make room, and are asked for again.
+const MAX_ACKS: usize = 256;
+/// The most acknowledgements in one datagram: partial ones are up to 150 bytes, and ten fit into any.
+const ACK_BATCH: usize = 10;
+
 /// What the driver is to do or to tell.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// Seal and send; then call [`Sessions::sent`] or [`Sessions::not_sent`] if it is a fragment.
+    /// Seal and send; then call [`Sessions::sent`] or [`Sessions::not_sent`] if it is a fragment, [`Sessions::acks_sent`]
+    /// or [`Sessions::acks_not_sent`] if it is acknowledgements, [`Sessions::presence_not_sent`] if it should be tried
+    /// again. The time in [`Datagram::Presence`] is for the driver to fill in.
     Send {
         /// To whom.
         peer: PeerKey,
@@ -56,6 +64,18 @@ pub enum Output {
         address: Address,
         /// What.
         content: Datagram,
+    },
+    /// Seal acknowledgements of whole messages and send them by the reply block; then count on it, or call
+    /// [`Sessions::answer_not_sent`].
+    Answer {
+        /// To whom.
+        peer: PeerKey,
+        /// Where they live, if that is known.
+        address: Option<Address>,
+        /// By which block.
+        reply: Reply,
+        /// What.
+        acks: Vec<Ack>,
     },
     /// A whole message is here, and it is its turn. Call [`Sessions::confirm`] once it took effect, or
     /// [`Sessions::reject`]; until then nothing more comes from its lane.
@@ -90,8 +110,12 @@ struct Peer {
     order: Order,
     /// The peer's start, as its acknowledgements tell.
     their_start: u32,
-    acks: VecDeque<Ack>,
+    acks: VecDeque<Due>,
     acks_due: Option<Instant>,
+    /// It is to be told that this node is here.
+    announce: bool,
+    /// When it was last given something to send, as a count: whoever waited longest is next.
+    turn: u64,
     last_heard: Option<Instant>,
     last_told: Option<Instant>,
     /// Time-outs in a row without a word from the peer.
@@ -100,6 +124,12 @@ struct Peer {
     pace: Pace,
     open_losses: VecDeque<(Instant, Route)>,
     open_acks: VecDeque<OpenAck>,
+}
+
+/// An acknowledgement that is to be sent: by the block, if there is one.
+struct Due {
+    ack: Ack,
+    reply: Option<Reply>,
 }
 
 /// Acknowledgements are not acknowledged. But if a message comes again, its acknowledgement was lost: that is how a
@@ -127,6 +157,8 @@ pub struct Sessions {
     patience: Duration,
     stranger_kinds: Vec<u16>,
     counter: u64,
+    /// Counts what was given out to be sent.
+    turns: u64,
     resent: u64,
     /// The last attempt at putting a message together: the start in the upper half, a count in the lower.
     attempt: u64,
@@ -148,6 +180,7 @@ impl Sessions {
             patience,
             stranger_kinds,
             counter: 0,
+            turns: 0,
             resent: 0,
             attempt: u64::from(start) << 32,
             run: start,
@@ -177,13 +210,12 @@ impl Sessions {
         self.by_message.retain(|_, slot| slot.peer != *peer);
     }
 
-    /// The peers that are ours, with their addresses; only those heard since then, if a time is given.
-    pub fn known(&self, heard_since: Option<Instant>) -> Vec<(PeerKey, Address)> {
-        self.peers
-            .iter()
-            .filter(|(_, p)| p.known && heard_since.is_none_or(|t| p.last_heard >= Some(t)))
-            .filter_map(|(key, p)| Some((*key, p.address.clone()?)))
-            .collect()
+    /// Tells peers that are ours that this node is here: all of them, or those that were heard within this time.
+    pub fn announce(&mut self, now: Instant, heard_within: Option<Duration>) {
+        for peer in self.peers.values_mut().filter(|p| p.known) {
+            let heard = |limit| peer.last_heard.is_some_and(|t| now.saturating_duration_since(t) <= limit);
+            peer.announce |= heard_within.is_none_or(heard);
+        }
     }
 
     /// A message waits in the outbox. The caller tells of all that it holds before the next [`Sessions::poll`]: a
@@ -236,7 +268,7 @@ impl Sessions {
         let known = self.peers.get(&peer).is_some_and(|p| p.known);
         if !known {
             // A stranger may only send short introductions, and only so many of them at once.
-            let allowed = matches!(&content, Datagram::Fragment(f)
+            let allowed = matches!(&content, Datagram::Fragment(f) | Datagram::Answerable(f, _)
                 if self.stranger_kinds.contains(&f.kind) && f.count <= incoming::STRANGER_FRAGMENTS);
             let strangers = self.peers.values().filter(|p| !p.known && !p.incoming.is_empty()).count();
             if !allowed || (strangers >= MAX_STRANGERS && !self.peers.contains_key(&peer)) {
@@ -254,7 +286,8 @@ impl Sessions {
                     self.acknowledged(now, peer, &ack);
                 }
             }
-            Datagram::Fragment(fragment) => self.fragment(now, peer, fragment),
+            Datagram::Fragment(fragment) => self.fragment(now, peer, fragment, None),
+            Datagram::Answerable(fragment, block) => self.fragment(now, peer, fragment, Some(block)),
         }
     }
 
@@ -326,24 +359,60 @@ impl Sessions {
         }
     }
 
-    /// What to do now. Call until it gives none.
+    /// Acknowledgements did not go out; try the peer again after `pause`.
+    pub fn acks_not_sent(&mut self, now: Instant, peer: &PeerKey, acks: Vec<Ack>, pause: Duration) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        state.put_back(now, acks.into_iter().map(|ack| Due { ack, reply: None }).collect(), pause);
+    }
+
+    /// Acknowledgements did not go out by this reply block. With a pause they are to be tried again by it; without one,
+    /// they go out the ordinary way.
+    pub fn answer_not_sent(
+        &mut self,
+        now: Instant,
+        peer: &PeerKey,
+        acks: Vec<Ack>,
+        reply: Reply,
+        pause: Option<Duration>,
+    ) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let mut reply = Some(reply).filter(|_| pause.is_some());
+        let due = acks.into_iter().map(|ack| Due { ack, reply: reply.take() }).collect();
+        state.put_back(now, due, pause.unwrap_or_default());
+    }
+
+    /// The peer was not told that this node is here; try it again after `pause`.
+    pub fn presence_not_sent(&mut self, now: Instant, peer: &PeerKey, pause: Duration) {
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.paused_until = Some(now + pause);
+            state.announce = true;
+        }
+    }
+
+    /// What to do now. Call until it gives none. Of peers that all have something to send, the one that waited longest
+    /// is next: where a road has room for a few datagrams only, each peer gets its share.
     pub fn poll(&mut self, now: Instant) -> Option<Output> {
         if let Some(output) = self.outputs.pop_front() {
             return Some(output);
         }
-        for (key, peer) in &mut self.peers {
+        for peer in self.peers.values_mut() {
             peer.expire_incoming(now);
-            let Some(address) = peer.address.clone() else { continue };
-            if let Some(acks) = peer.due_acks(now) {
-                return Some(Output::Send { peer: *key, address, content: Datagram::Acks(acks) });
+            if peer.address.is_some() {
+                peer.time_out(now, self.patience, &mut self.outputs);
+                peer.settle_acks(now, self.patience, &mut self.outputs);
             }
-            peer.time_out(now, self.patience, &mut self.outputs);
-            peer.settle_acks(now, self.patience, &mut self.outputs);
-            if peer.paused_until.is_some_and(|t| t > now) {
-                continue;
+        }
+        let ready = self.peers.iter_mut().filter(|(_, p)| p.is_ready(now)).min_by_key(|(_, p)| p.turn);
+        if let Some((key, peer)) = ready {
+            self.turns += 1;
+            peer.turn = self.turns;
+            if let Some((reply, acks)) = peer.due_answer(now) {
+                return Some(Output::Answer { peer: *key, address: peer.address.clone(), reply, acks });
             }
-            if let Some(fragment) = peer.next_fragment(self.run) {
-                return Some(Output::Send { peer: *key, address, content: Datagram::Fragment(fragment) });
+            if let Some(address) = peer.address.clone()
+                && let Some(content) = peer.next(now, self.run)
+            {
+                return Some(Output::Send { peer: *key, address, content });
             }
         }
         self.peers.retain(|_, p| p.known || !p.is_empty());
@@ -368,6 +437,8 @@ impl Peer {
             their_start: 0,
             acks: VecDeque::new(),
             acks_due: None,
+            announce: false,
+            turn: 0,
             last_heard: None,
             last_told: None,
             silence: 0,
@@ -473,20 +544,69 @@ impl Peer {
         }
     }
 
-    fn acknowledge(&mut self, ack: Ack, due: Instant) {
-        self.acks.retain(|a| a.message != ack.message);
-        self.acks.push_back(ack);
+    fn acknowledge(&mut self, ack: Ack, reply: Option<Reply>, due: Instant) {
+        self.acks.retain(|a| a.ack.message != ack.message);
+        self.acks.push_back(Due { ack, reply });
+        self.bound_acks();
         self.acks_due = Some(self.acks_due.map_or(due, |d| d.min(due)));
+    }
+
+    fn put_back(&mut self, now: Instant, acks: Vec<Due>, pause: Duration) {
+        self.paused_until = Some(now + pause);
+        for due in acks.into_iter().rev() {
+            // What was said of the same message meanwhile is newer.
+            if self.acks.iter().all(|a| a.ack.message != due.ack.message) {
+                self.acks.push_front(due);
+            }
+        }
+        self.bound_acks();
+        self.acks_due = Some(now + pause);
+    }
+
+    fn bound_acks(&mut self) {
+        let over = self.acks.len().saturating_sub(MAX_ACKS);
+        self.acks.drain(..over);
     }
 
     fn due_acks(&mut self, now: Instant) -> Option<Vec<Ack>> {
         if self.acks_due.is_none_or(|d| d > now) {
             return None;
         }
-        // Partial acknowledgements are up to 150 bytes: ten of them fit into any datagram.
-        let batch: Vec<Ack> = self.acks.drain(..self.acks.len().min(10)).collect();
+        let batch = self.acks.drain(..self.acks.len().min(ACK_BATCH)).map(|d| d.ack).collect();
+        self.some_acks_taken(now);
+        Some(batch).filter(|b: &Vec<Ack>| !b.is_empty())
+    }
+
+    /// Acknowledgements that are due and go out by a block: those of whole messages. One block carries as many as fit;
+    /// the blocks of the others are forgotten.
+    fn due_answer(&mut self, now: Instant) -> Option<(Reply, Vec<Ack>)> {
+        if self.acks_due.is_none_or(|d| d > now) || !self.known {
+            return None;
+        }
+        let fresh = |d: &Due| d.reply.as_ref().is_some_and(|r| r.is_fresh(now));
+        let Due { ack, reply } = self.acks.iter().position(fresh).and_then(|at| self.acks.remove(at))?;
+        let mut batch = vec![ack];
+        let mut rest = VecDeque::new();
+        for due in std::mem::take(&mut self.acks) {
+            if due.ack.complete && batch.len() < ACK_BATCH {
+                batch.push(due.ack);
+            } else {
+                rest.push_back(due);
+            }
+        }
+        self.acks = rest;
+        self.some_acks_taken(now);
+        Some((reply?, batch))
+    }
+
+    fn some_acks_taken(&mut self, now: Instant) {
         self.acks_due = if self.acks.is_empty() { None } else { Some(now) };
-        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// When acknowledgements are due: to somebody who lives nowhere known, only by a block.
+    fn answers_due(&self, now: Instant) -> Option<Instant> {
+        let fresh = |d: &Due| d.reply.as_ref().is_some_and(|r| r.is_fresh(now));
+        self.acks_due.filter(|_| self.address.is_some() || (self.known && self.acks.iter().any(fresh)))
     }
 
     /// A silent peer's patience grows by half with each time-out in a row.
@@ -532,9 +652,32 @@ impl Peer {
         if self.silence >= 3 { 1 } else { self.pace.window() }
     }
 
-    fn next_fragment(&mut self, run: u32) -> Option<Fragment> {
+    /// Has it something to send now?
+    fn is_ready(&self, now: Instant) -> bool {
+        let answers = self.answers_due(now).is_some_and(|d| d <= now);
+        let sends = self.address.is_some() && (self.announce || self.has_fragment());
+        (answers || sends) && self.paused_until.is_none_or(|t| t <= now)
+    }
+
+    /// Acknowledgements first: the other side sends again what it has none for.
+    fn next(&mut self, now: Instant, run: u32) -> Option<Datagram> {
+        if let Some(acks) = self.due_acks(now) {
+            return Some(Datagram::Acks(acks));
+        }
+        if std::mem::take(&mut self.announce) {
+            return Some(Datagram::Presence(0));
+        }
+        self.next_fragment(run).map(Datagram::Fragment)
+    }
+
+    /// A full window waits for a time-out or an acknowledgement, not for the clock.
+    fn has_fragment(&self) -> bool {
         let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
-        if in_flight >= self.window() {
+        in_flight < self.window() && self.active.iter().any(Outgoing::has_unsent)
+    }
+
+    fn next_fragment(&mut self, run: u32) -> Option<Fragment> {
+        if !self.has_fragment() {
             return None;
         }
         let message = self.active.iter_mut().find(|m| m.has_unsent())?;
@@ -543,16 +686,16 @@ impl Peer {
     }
 
     fn next_due(&self, now: Instant, patience: Duration) -> Option<Instant> {
-        self.address.as_ref()?;
         let limit = self.retry_after(patience);
         let paused = self.paused_until.filter(|t| *t > now);
-        let unsent = self.active.iter().any(Outgoing::has_unsent).then(|| paused.unwrap_or(now));
-        // A full window waits for a time-out or an acknowledgement, not for the clock.
-        let in_flight: usize = self.active.iter().map(Outgoing::in_flight).sum();
-        let unsent = unsent.filter(|_| in_flight < self.window());
+        let acks = self.answers_due(now).map(|due| paused.map_or(due, |p| p.max(due)));
+        if self.address.is_none() {
+            return acks;
+        }
+        let waits = (self.announce || self.has_fragment()).then(|| paused.unwrap_or(now));
         let timeout =
             self.active.iter().filter_map(|m| m.due(limit, self.lanes.after(m.lane, m.sequence))).min();
-        [unsent, timeout, self.acks_due].into_iter().flatten().min()
+        [waits, timeout, acks].into_iter().flatten().min()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::link::{Frame, Role};
 use crate::outgoing::{self, LinkState, QueueError, QueueSender, Target};
 use crate::path::PathError;
 use crate::view::View;
+use crate::wakeup::Wakeup;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -52,7 +53,14 @@ impl Links {
 
     /// Makes links to the entries that should have one, and ends those to others.
     /// `online` says that other links work: then entries that do not answer are not just out of reach.
-    pub(super) fn look_after(&self, view: &View, now_unix: u64, online: bool, cancel: &CancellationToken) {
+    pub(super) fn look_after(
+        &self,
+        view: &View,
+        now_unix: u64,
+        online: bool,
+        wakeup: &Wakeup,
+        cancel: &CancellationToken,
+    ) {
         let wanted = self.wanted(view, now_unix, online);
         let mut links = self.links.lock();
         links.retain(|id, link| wanted.iter().any(|w| w.0 == *id && w.1 == link.address));
@@ -62,9 +70,16 @@ impl Links {
                 let (state, watch) = watch::channel(LinkState::default());
                 // A fresh key for each link: entries cannot tell who this is.
                 let local = StaticSecret::random();
-                let target = Target { address, remote, local, role: Role::Sender, lazy: false };
+                let target = Target {
+                    address,
+                    remote,
+                    local,
+                    role: Role::Sender,
+                    lazy: false,
+                    silence: outgoing::CLIENT_SILENCE,
+                };
                 let ends = cancel.child_token();
-                tokio::spawn(outgoing::keep(target, receiver, None, state, ends.clone()));
+                tokio::spawn(outgoing::keep(target, receiver, None, state, wakeup.listen(), ends.clone()));
                 Link { address, queue, state: watch, _ends: ends.drop_guard() }
             });
         }

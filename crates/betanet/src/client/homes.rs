@@ -1,5 +1,6 @@
 //! The links to home relays, and what comes over them.
 
+use super::answers::Claim;
 use super::{Inbound, Shared, count, unix_now};
 use crate::Key;
 use crate::directory::SignedConsensus;
@@ -88,9 +89,16 @@ impl Homes {
         let (sender, frames) = mpsc::channel(FRAMES);
         let (state, watch) = watch::channel(LinkState::default());
         let ends = shared.cancel.child_token();
-        let target =
-            Target { address, remote: relay, local: shared.secret.clone(), role: Role::Mailbox, lazy: false };
-        tokio::spawn(outgoing::keep(target, receiver, Some(sender), state, ends.clone()));
+        let target = Target {
+            address,
+            remote: relay,
+            local: shared.secret.clone(),
+            role: Role::Mailbox,
+            lazy: false,
+            silence: outgoing::CLIENT_SILENCE,
+        };
+        let kick = shared.wakeup.listen();
+        tokio::spawn(outgoing::keep(target, receiver, Some(sender), state, kick, ends.clone()));
         tokio::spawn(receive(shared.clone(), frames, self.inbound.clone(), queue.clone()));
         // Who watches the first home learns of its link at once.
         let (told, mut changes, stop) = (shared.clone(), watch.clone(), ends.clone());
@@ -133,11 +141,10 @@ async fn receive(
     while let Some(frame) = frames.recv().await {
         match frame {
             Frame::Deliver(number, mail) => {
-                if let Some(message) = sort(&shared, mail) {
-                    count(&shared.counters.received);
-                    if inbound.send(message).await.is_err() {
-                        return;
-                    }
+                if let Some(message) = sort(&shared, mail)
+                    && inbound.send(message).await.is_err()
+                {
+                    return;
                 }
                 // A receipt that finds no room is made up for by the next one, which names a higher number.
                 if receipts.try_send(vec![Frame::Received(number)]) == Err(QueueError::Closed) {
@@ -158,10 +165,20 @@ async fn receive(
 fn sort(shared: &Shared, mail: Mail) -> Option<Inbound> {
     let Mail { identifier, bytes } = mail;
     if identifier != MESSAGE {
-        let message = shared.answers.lock().open(&identifier, bytes)?;
-        return Some(Inbound::Answer { block: identifier, message });
+        let opened = shared.answers.lock().open(&identifier, bytes);
+        let (message, claim) = opened?;
+        count(&shared.counters.received);
+        match claim {
+            Claim::Inbound => return Some(Inbound::Answer { block: identifier, message }),
+            Claim::Box(link) => link.answered(&message),
+            Claim::Once(waiting) => _ = waiting.send(message),
+        }
+        return None;
     }
-    let Some(number) = shared.tag.recognise(&bytes) else { return Some(Inbound::Message(bytes)) };
+    let Some(number) = shared.tag.recognise(&bytes) else {
+        count(&shared.counters.received);
+        return Some(Inbound::Message(bytes));
+    };
     if let Some((path, _)) = shared.loops.lock().arrived(number, Instant::now()) {
         count(&shared.counters.loops_back);
         shared.note(path, true);

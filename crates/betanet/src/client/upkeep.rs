@@ -13,10 +13,13 @@ const LOOP_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut renewal = Renewal::new(&shared);
+    let mut woken = shared.wakeup.listen();
     loop {
         tokio::select! {
             () = shared.cancel.cancelled() => return,
             () = shared.look.notified() => {}
+            // Loops of before the sleep say nothing about their relays.
+            () = woken.kicked() => shared.loops.lock().clear(),
             () = tokio::time::sleep(until_next_look(&shared)) => {}
         }
         let now = unix_now();

@@ -171,8 +171,10 @@ mod tests {
 
         #[test]
         fn a_loop_is_recognised_by_its_sender_alone(
-            secret: [u8; 32], other: [u8; 32], number: u64, seed: u64, len in MIN_MESSAGE..=MAX_MESSAGE
+            secret: [u8; 32], bit in 0..256_usize, number: u64, seed: u64, len in MIN_MESSAGE..=MAX_MESSAGE
         ) {
+            let mut other = secret;
+            other[bit / 8] ^= 1 << (bit % 8);
             let (ours, theirs) = (LoopTag::new(secret), LoopTag::new(other));
             let mut rng = rng(seed);
             let message = ours.message(&mut rng, number, len);

@@ -14,6 +14,11 @@ use std::collections::BTreeMap;
 const DOMAIN: &str = "betanet vote 1";
 const SEEDS: usize = 2;
 
+/// A relay, as an authority sees it.
+pub type Seen = (SignedDescriptor, Standing);
+/// An id, and who claims it.
+type Claim = (Key, Option<RelayIdentity>);
+
 /// What one authority says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
@@ -26,7 +31,7 @@ pub struct Vote {
     /// The lottery's seeds, as they follow from the consensus that this authority has.
     pub seeds: Vec<(u32, [u8; 32])>,
     /// The relays' newest descriptors, and what was measured of each.
-    pub relays: Vec<(SignedDescriptor, Standing)>,
+    pub relays: Vec<Seen>,
 }
 
 /// A vote with its authority's signature.
@@ -126,10 +131,9 @@ pub fn tally(network: &Network, period: u64, votes: &[&Vote]) -> Option<Consensu
         return None;
     }
     // By id and identity: two who claim one id are told apart, and the one that more authorities saw is listed.
-    let mut named: BTreeMap<(Key, Option<RelayIdentity>), Vec<&(SignedDescriptor, Standing)>> =
-        BTreeMap::new();
+    let mut named: BTreeMap<Claim, Vec<&Seen>> = BTreeMap::new();
     for vote in votes {
-        let mut mine: BTreeMap<(Key, Option<RelayIdentity>), &(SignedDescriptor, Standing)> = BTreeMap::new();
+        let mut mine: BTreeMap<Claim, &Seen> = BTreeMap::new();
         for relay in &vote.relays {
             mine.entry((relay.0.descriptor.id, relay.0.descriptor.identity)).or_insert(relay);
         }
@@ -157,7 +161,7 @@ pub fn tally(network: &Network, period: u64, votes: &[&Vote]) -> Option<Consensu
 }
 
 /// The median of each measurement; the lower one of two in the middle.
-fn median(of: &[&(SignedDescriptor, Standing)]) -> Standing {
+fn median(of: &[&Seen]) -> Standing {
     fn middle<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
         let mut values: Vec<T> = values.collect();
         values.sort_unstable();
@@ -171,10 +175,7 @@ fn median(of: &[&(SignedDescriptor, Standing)]) -> Standing {
 }
 
 /// What most say; of those that as many say, the smallest.
-fn majority<'a, T: Ord + Clone + 'a>(said: impl Iterator<Item = &'a T>) -> T
-where
-    T: Default,
-{
+fn majority<'a, T: Ord + Clone + Default + 'a>(said: impl Iterator<Item = &'a T>) -> T {
     let mut counts: BTreeMap<&T, usize> = BTreeMap::new();
     for value in said {
         *counts.entry(value).or_default() += 1;

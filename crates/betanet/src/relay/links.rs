@@ -222,6 +222,7 @@ impl Link {
         let mut unwrapped = packet::unwrap(admitted);
         unwrapped.extend(passed);
         let lost = shared.chaos.map_or(0, |chaos| chaos.apply(&mut unwrapped));
+        super::requests::serve(shared, &mut unwrapped);
         let (woken, earlier) = {
             let mut mix = shared.mix.lock();
             mix.lost(lost);

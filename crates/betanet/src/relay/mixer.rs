@@ -7,9 +7,10 @@
 use super::Shared;
 use crate::Key;
 use crate::directory::Consensus;
-use crate::link::{Frame, Role};
+use crate::link::{Frame, IDLE_TIMEOUT, Role};
 use crate::mix::Forward;
 use crate::outgoing::{self, Frames, LinkState, QueueError, QueueSender, Target};
+use crate::wakeup::Kick;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ use tokio::sync::watch;
 /// The least time between two looks while packets wait.
 const TICK: Duration = Duration::from_micros(250);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often boxes are looked through.
+const EXPIRY: Duration = Duration::from_secs(10);
 /// How often an idle relay forgets mailboxes.
 const IDLE: Duration = Duration::from_secs(60);
 /// Packets that wait for a peer whose link is slow or down: 39 MB.
@@ -78,6 +81,7 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<Handle> {
 
 fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
     let mut housekeeping = Instant::now() + HOUSEKEEPING;
+    let mut expiry = Instant::now() + EXPIRY;
     let mut consensus = shared.consensus.clone();
     while !shared.cancel.is_cancelled() {
         let now = Instant::now();
@@ -97,6 +101,10 @@ fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
             }
             (due, mix.next_due())
         };
+        if now >= expiry {
+            expiry = now + EXPIRY;
+            shared.boxes.lock().expire(now, super::unix_now());
+        }
         send(shared, runtime, due);
         let slow = shared.peers.lock().values().any(Peer::is_slow);
         shared.pressure.store(slow, Ordering::Relaxed);
@@ -146,8 +154,9 @@ fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: 
                 local: shared.keys.link.clone(),
                 role: Role::Relay,
                 lazy: true,
+                silence: IDLE_TIMEOUT,
             };
-            let keep = outgoing::keep(target, receiver, None, state, shared.cancel.clone());
+            let keep = outgoing::keep(target, receiver, None, state, Kick::never(), shared.cancel.clone());
             shared.tasks.spawn_on(keep, runtime);
         }
         Peer { address, queue, state: watch }

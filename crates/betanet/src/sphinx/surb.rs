@@ -26,6 +26,9 @@ pub struct Recovery {
 }
 
 impl Surb {
+    /// Bytes of a block of the network's version ([`Version::SINGLE_SEED`]).
+    pub const LEN: usize = HEADER_LEN + 32 + SEED_LEN;
+
     /// A block in which only its maker reads the answer ([`Version::SINGLE_SEED`]).
     ///
     /// # Errors

@@ -18,6 +18,10 @@ pub struct NetworkView {
     pub packets_received: u64,
     /// Packets that were sent again because no acknowledgement came.
     pub packets_resent: u64,
+    /// Acknowledgements that this node sent by others' reply blocks since the start.
+    pub acks_sent_by_block: u64,
+    /// Acknowledgements that came by this node's reply blocks since the start.
+    pub acks_received_by_block: u64,
     /// Packets that relays of this process forwarded since the start.
     pub packets_mixed: u64,
     /// Replayed packets that relays of this process refused since the start.

@@ -1,6 +1,7 @@
 //! `fog bench`: measurements, each beside its baseline from the same run where there is one.
 
 mod direct;
+mod mixnet;
 mod mixnode;
 mod process;
 mod skeleton;
@@ -76,6 +77,7 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
     crate::config::logging(global, "error")?;
     let (bench, metrics) = match args.name {
         BenchName::Skeleton => ("skeleton", skeleton::run(args)?),
+        BenchName::Mixnet => ("mixnet", mixnet::run(args)?),
         BenchName::Mixnode => ("mixnode", mixnode::run(args)?),
         BenchName::Sphinx => ("sphinx", sphinx::run(args)?),
     };

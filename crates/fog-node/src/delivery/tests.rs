@@ -21,6 +21,9 @@ async fn what_was_delivered_leaves_the_outbox() {
         query.fetch_one(&b.core().pool).await.expect("reads") == 0
     })
     .await;
+    // What has room for a reply block was acknowledged by it: the other side need not know the way.
+    let [of_a, of_b] = [&a, &b].map(|n| n.core().endpoint.by_block());
+    assert!(of_a.sent > 0 && of_b.received > 0, "{of_a:?} {of_b:?}");
     a.stop().await;
     b.stop().await;
 }

@@ -53,7 +53,7 @@ async fn half_a_message(pool: &SqlitePool) -> Ack {
     loop {
         // Again, as a sender does: the first may overtake the peer's address.
         let sealed = envelope::seal(&peer, &me_key, &content, LEN).expect("seals");
-        inbound.send(sealed).await.expect("the driver runs");
+        inbound.send(Arrival { sealed, by_block: false }).await.expect("the driver runs");
         let answer = tokio::time::timeout(Duration::from_secs(1), sent.recv()).await;
         let Ok(Some(answer)) = answer else { continue };
         let (_, content) = envelope::open(&peer, &answer).expect("for the peer");
@@ -75,7 +75,8 @@ async fn attempts_rise_from_start_to_start_whatever_the_clock_says() {
     assert_eq!(half_a_message(&pool).await.attempt >> 32, 4_000_000_001);
     // A backup of before is put back: the clock knows that time went on.
     sqlx::query("UPDATE p2p_starts SET starts = 5000").execute(&pool).await.expect("an older number");
-    assert!(half_a_message(&pool).await.attempt >> 32 >= second.attempt >> 32);
+    let now = unix_ms() / 1000;
+    assert!(half_a_message(&pool).await.attempt >> 32 >= now);
 }
 
 #[tokio::test]
@@ -119,4 +120,86 @@ async fn a_database_of_the_version_before_keeps_its_messages_in_order_and_counts
     drop(conn);
     // That version numbered its attempts by Unix milliseconds.
     assert!(half_a_message(&pool).await.attempt > unix_ms());
+}
+
+/// Takes nothing for the addresses of one network, and all for the others.
+#[derive(Default)]
+struct HalfBusy {
+    asked: AtomicU64,
+    sent: AtomicU64,
+}
+
+const BUSY: u8 = 1;
+
+impl Transport for HalfBusy {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn datagram_len(&self) -> usize {
+        LEN
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn room(&self, to: &Address) -> Result<(), TransportError> {
+        if to.bytes != [BUSY] {
+            return Ok(());
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Err(TransportError::Busy(Duration::from_secs(3600)))
+    }
+
+    fn send(&self, to: &Address, _: &[u8]) -> Result<Route, TransportError> {
+        assert_ne!(to.bytes, [BUSY], "nothing is sealed for it");
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Ok(Route::default())
+    }
+
+    fn feedback(&self, _: &Address, _: &Route, _: bool) {}
+}
+
+#[tokio::test]
+async fn a_busy_road_is_left_alone_and_holds_up_no_other() {
+    let pool = pool().await;
+    crate::migrate(&pool).await.expect("migrates");
+    let road = Arc::new(HalfBusy::default());
+    let (_inbound, receiver) = mpsc::channel(1);
+    let (endpoint, mut events) =
+        Endpoint::start(pool.clone(), StaticSecret::from([1; 32]), road.clone(), Vec::new(), receiver)
+            .await
+            .expect("starts");
+    let peers = [(BUSY, StaticSecret::from([2; 32])), (BUSY + 1, StaticSecret::from([3; 32]))];
+    let began = Instant::now();
+    for (network, secret) in &peers {
+        let peer = PublicKey::from(secret).to_bytes();
+        endpoint.set_peer(peer, Some(Address { road: "memory", bytes: vec![*network] }));
+        let (id, lane, priority) = ([*network; 16], outbox::UNORDERED, outbox::Priority::Normal);
+        let message = outbox::Outgoing { id, peer, kind: 1, lane, priority, body: vec![7; LEN * 8] };
+        outbox::put(&mut pool.acquire().await.expect("a connection"), &message, 0).await.expect("puts");
+    }
+    endpoint.announce();
+    endpoint.wake();
+    loop {
+        match events.recv().await.expect("the driver runs") {
+            Event::Sent(id) => break assert_eq!(id, [BUSY + 1; 16]),
+            Event::Waiting(..) => panic!("a busy road is no reason to tell of"),
+            _ => {}
+        }
+    }
+    assert!(road.sent.load(Ordering::Relaxed) > 8);
+    let turns = 1 + began.elapsed().as_secs() / BUSY_PAUSE.1.as_secs();
+    assert!((1..=turns).contains(&road.asked.load(Ordering::Relaxed)), "it was asked again and again");
+}
+
+#[test]
+fn a_busy_road_is_asked_again_when_it_said() {
+    let busy = |millis| pause(&TransportError::Busy(Duration::from_millis(millis)));
+    assert_eq!(
+        [busy(0), busy(312), busy(3_600_000)],
+        [BUSY_PAUSE.0, Duration::from_millis(312), BUSY_PAUSE.1]
+    );
+    assert_eq!(pause(&TransportError::Later(String::new())), LATER_PAUSE);
 }

@@ -17,6 +17,8 @@ pub(super) const MAX_PARTIAL: usize = 32;
 const STALE: Duration = Duration::from_secs(600);
 /// A whole message that the application did not confirm is forgotten, so that a copy gets another chance.
 const UNCONFIRMED: Duration = Duration::from_secs(20);
+/// A reply block is used within this time of its coming; after that, its epoch may be over.
+const REPLY_AGE: Duration = Duration::from_secs(180);
 const MAX_RECENT: usize = 8192;
 
 pub(super) struct Incoming {
@@ -29,6 +31,31 @@ pub(super) struct Incoming {
     touched: Instant,
     /// In the application's hands.
     delivered: bool,
+    /// For its acknowledgement: the latest that came with it.
+    reply: Option<Reply>,
+}
+
+/// A reply block that came with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    came: Instant,
+    block: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn new(block: Vec<u8>, now: Instant) -> Self {
+        Self { came: now, block }
+    }
+
+    /// It may be used still.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.came) <= REPLY_AGE
+    }
+
+    /// The block, for [`crate::transport::Transport::answer`].
+    pub fn block(&self) -> &[u8] {
+        &self.block
+    }
 }
 
 impl Incoming {
@@ -42,6 +69,7 @@ impl Incoming {
             missing: usize::from(first.count),
             touched: now,
             delivered: false,
+            reply: None,
         }
     }
 
@@ -88,6 +116,16 @@ impl Incoming {
         self.delivered = true;
         self.touched = now;
         (self.kind, std::mem::take(&mut self.parts).into_iter().flatten().flatten().collect())
+    }
+
+    /// A reply block came with it.
+    pub(super) fn set_reply(&mut self, reply: Reply) {
+        self.reply = Some(reply);
+    }
+
+    /// Where it stands, and by which block it is to be acknowledged.
+    pub(super) fn end(self) -> (Place, Option<Reply>) {
+        (self.place, self.reply)
     }
 
     pub(super) fn place(&self) -> &Place {

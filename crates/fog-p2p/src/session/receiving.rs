@@ -1,6 +1,6 @@
 //! The receiving side: putting together, handing over in order, making room.
 
-use super::incoming::{self, Incoming};
+use super::incoming::{self, Incoming, Reply};
 use super::{ACK_DELAY, Output, Peer, Sessions};
 use crate::datagram::{Ack, Fragment, Place};
 use crate::{MessageId, PeerKey};
@@ -12,7 +12,13 @@ fn complete(message: MessageId) -> Ack {
 }
 
 impl Sessions {
-    pub(super) fn fragment(&mut self, now: Instant, peer: PeerKey, mut fragment: Fragment) {
+    pub(super) fn fragment(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        mut fragment: Fragment,
+        block: Option<Vec<u8>>,
+    ) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let id = fragment.message;
         if !state.known {
@@ -25,7 +31,9 @@ impl Sessions {
                 return;
             }
             state.came_again(now, &id, self.patience, &mut self.outputs);
-            state.acknowledge(complete(id), now);
+            // The ordinary way: an answer by a block may just have got lost, and there is one for each message that
+            // was put together, whatever its copies bring.
+            state.acknowledge(complete(id), None, now);
             if current {
                 state.order.took_effect(&place);
                 self.hand_over(now, peer, place.lane);
@@ -36,7 +44,7 @@ impl Sessions {
             return;
         }
         if state.order.is_past(&place) {
-            return state.acknowledge(complete(id), now);
+            return state.acknowledge(complete(id), None, now);
         }
         state.forget_gone(&place);
         if state.incoming.get(&id).is_some_and(|m| m.is_outdated_by(&fragment)) {
@@ -54,12 +62,15 @@ impl Sessions {
             state.incoming.remove(&id);
             return;
         }
+        if let Some(block) = block.filter(|_| state.known) {
+            entry.set_reply(Reply::new(block, now));
+        }
         self.hand_over(now, peer, place.lane);
         if let Some(state) = self.peers.get_mut(&peer).filter(|p| p.known)
             && let Some(entry) = state.incoming.get(&id).filter(|m| !m.is_delivered())
         {
             let (attempt, have) = (entry.attempt(), entry.have());
-            state.acknowledge(Ack { message: id, complete: false, attempt, have }, now + ACK_DELAY);
+            state.acknowledge(Ack { message: id, complete: false, attempt, have }, None, now + ACK_DELAY);
         }
     }
 
@@ -71,8 +82,9 @@ impl Sessions {
             if !state.known {
                 return; // refused, or without an address: there is nowhere to answer to
             }
-            state.acknowledge(complete(*id), now);
-            if let Some(place) = entry.map(|m| *m.place()) {
+            let (place, reply) = entry.map(Incoming::end).unzip();
+            state.acknowledge(complete(*id), reply.flatten(), now);
+            if let Some(place) = place {
                 state.order.took_effect(&place);
                 self.hand_over(now, *peer, place.lane);
             }

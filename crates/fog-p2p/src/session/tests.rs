@@ -35,6 +35,12 @@ struct World {
     loss: f64,
     confirm: bool,
     slow: Duration,
+    /// Messages bring reply blocks, of which this part gets lost.
+    block_loss: Option<f64>,
+    /// The blocks made, by number: for which message, and how often used.
+    blocks: Vec<(MessageId, u32)>,
+    /// Messages acknowledged by a block.
+    by_block: usize,
 }
 
 const KEYS: [PeerKey; 2] = [[10; 32], [20; 32]];
@@ -54,6 +60,9 @@ impl World {
             loss,
             confirm: true,
             slow: Duration::ZERO,
+            block_loss: None,
+            blocks: Vec::new(),
+            by_block: 0,
         }
     }
 
@@ -61,10 +70,15 @@ impl World {
         for side in 0..2 {
             while let Some(output) = self.sides[side].poll(self.now) {
                 match output {
-                    Output::Send { peer, content, .. } => {
+                    Output::Send { peer, mut content, .. } => {
                         if let Datagram::Fragment(f) = &content {
                             let id = f.message;
                             self.sides[side].sent(self.now, &peer, &id, f.index, Route::default());
+                            if f.index + 1 == f.count && self.block_loss.is_some() && f.data.len() < 400 {
+                                let block = (self.blocks.len() as u32).to_be_bytes().to_vec();
+                                self.blocks.push((id, 0));
+                                content = Datagram::Answerable(f.clone(), block);
+                            }
                         }
                         assert!(content.encode().len() <= envelope::capacity(LEN));
                         let copies = 1 + usize::from(self.rng.random_bool(0.05));
@@ -73,6 +87,18 @@ impl World {
                                 let delay = Duration::from_millis(self.rng.random_range(10..150));
                                 self.air.push((self.now + delay + self.slow / 2, 1 - side, content.clone()));
                             }
+                        }
+                    }
+                    Output::Answer { peer, reply, acks, .. } => {
+                        assert!(acks.iter().all(|a| a.complete) && peer == KEYS[1 - side]);
+                        let number = u32::from_be_bytes(reply.block().try_into().expect("a block"));
+                        let (id, used) = &mut self.blocks[number as usize];
+                        *used += 1;
+                        assert!(acks[0].message == *id && *used == 1, "once, for its own message");
+                        self.by_block += 1;
+                        if !self.rng.random_bool(self.block_loss.unwrap_or(1.0)) {
+                            let due = self.now + Duration::from_millis(self.rng.random_range(10..150));
+                            self.air.push((due, 1 - side, Datagram::Acks(acks)));
                         }
                     }
                     Output::Deliver { peer, id, body, .. } => {
@@ -123,6 +149,136 @@ proptest! {
             prop_assert_eq!(body, &bodies[usize::from(id[0])]);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn every_message_is_acknowledged_whether_reply_blocks_work_or_not(
+        seed: u64, lens in proptest::collection::vec(0usize..3_000, 1..12), works in 0usize..4
+    ) {
+        let mut world = World::new(seed, 0.2);
+        world.block_loss = Some([0.0, 0.2, 0.9, 1.0][works]);
+        for (i, n) in (0..).zip(&lens) {
+            world.sides[0].enqueue(waiting(i, KEYS[1], 7));
+            world.sides[0].wants();
+            world.sides[0].load(&[i; 16], Some(vec![i; *n]));
+        }
+        for _ in 0..20_000 {
+            for id in world.sides[0].wants() {
+                world.sides[0].load(&id, Some(vec![id[0]; lens[usize::from(id[0])]]));
+            }
+            world.step();
+            if world.acknowledged.len() == lens.len() {
+                break;
+            }
+        }
+        prop_assert_eq!(world.acknowledged.len(), lens.len());
+        prop_assert_eq!(world.delivered.len(), lens.len());
+        prop_assert!(world.by_block <= lens.len(), "one answer for each message that was put together");
+    }
+}
+
+#[test]
+fn who_lives_nowhere_known_is_answered_by_block() {
+    let mut world = World::new(3, 0.0);
+    world.block_loss = Some(0.0);
+    world.sides[1].set_peer(KEYS[0], None);
+    for id in 1..=40 {
+        world.sides[0].enqueue(waiting(id, KEYS[1], 7));
+    }
+    for _ in 0..2_000 {
+        for id in world.sides[0].wants() {
+            world.sides[0].load(&id, Some(vec![id[0]; 100]));
+        }
+        world.step();
+    }
+    assert_eq!((world.acknowledged.len(), world.sides[0].resent()), (40, 0));
+    assert!(world.by_block > 0);
+}
+
+/// What comes with a reply block, and what the side answers to it, as (by block, messages).
+fn answers(side: &mut Sessions, now: Instant) -> Vec<(bool, Vec<u8>)> {
+    let mut answers = Vec::new();
+    let messages = |acks: Vec<Ack>| acks.iter().map(|a| a.message[0]).collect();
+    while let Some(output) = side.poll(now) {
+        match output {
+            Output::Deliver { peer, id, .. } => side.confirm(now, &peer, &id),
+            Output::Answer { acks, .. } => answers.push((true, messages(acks))),
+            Output::Send { content: Datagram::Acks(acks), .. } => answers.push((false, messages(acks))),
+            _ => {}
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_block_is_used_once_while_it_is_fresh_and_never_a_strangers() {
+    let mut side = sessions();
+    side.set_peer(KEYS[0], Some(address()));
+    let mut now = Instant::now();
+    let fragment = |id: u8, index: u16, count: u16| {
+        let place = Place::default();
+        let (total, data) = (u32::from(count), vec![1]);
+        let f = Fragment { message: [id; 16], kind: 1, place, index, count, total, data };
+        Datagram::Answerable(f, vec![id; 400])
+    };
+    side.receive(now, KEYS[0], fragment(1, 0, 1));
+    assert_eq!(answers(&mut side, now), [(true, vec![1])]);
+    // A copy brings another block: it is not used, whatever became of the first answer.
+    side.receive(now, KEYS[0], fragment(1, 0, 1));
+    assert_eq!(answers(&mut side, now), [(false, vec![1])]);
+    // Half a message is acknowledged the ordinary way.
+    side.receive(now, KEYS[0], fragment(2, 1, 2));
+    now += ACK_DELAY;
+    assert_eq!(answers(&mut side, now), [(false, vec![2])]);
+    // Its first half comes much later: the block is old.
+    now += Duration::from_secs(200);
+    side.receive(
+        now,
+        KEYS[0],
+        Datagram::Fragment(match fragment(2, 0, 2) {
+            Datagram::Answerable(f, _) => f,
+            other => panic!("{other:?}"),
+        }),
+    );
+    assert_eq!(answers(&mut side, now), [(false, vec![2])]);
+    // Several at once share a block.
+    for id in 3..=5 {
+        side.receive(now, KEYS[0], fragment(id, 0, 1));
+    }
+    let (ways, messages): (Vec<bool>, Vec<Vec<u8>>) = answers(&mut side, now).into_iter().unzip();
+    assert!(ways.iter().all(|by_block| *by_block));
+    assert_eq!(messages.concat().len(), 3);
+    // A stranger is not answered at all.
+    side.receive(now, [77; 32], fragment(6, 0, 1));
+    assert_eq!(answers(&mut side, now), []);
+}
+
+#[test]
+fn a_block_that_cannot_be_used_is_tried_again_or_given_up() {
+    let mut side = sessions();
+    side.set_peer(KEYS[0], Some(address()));
+    let mut now = Instant::now();
+    let place = Place::default();
+    let f = Fragment { message: [1; 16], kind: 1, place, index: 0, count: 1, total: 1, data: vec![1] };
+    side.receive(now, KEYS[0], Datagram::Answerable(f, vec![9; 400]));
+    let answer = |side: &mut Sessions, now: Instant| loop {
+        match side.poll(now) {
+            Some(Output::Deliver { peer, id, .. }) => side.confirm(now, &peer, &id),
+            Some(Output::Answer { reply, acks, .. }) => break Some((reply, acks)),
+            Some(Output::Heard(_)) => {}
+            _ => break None,
+        }
+    };
+    let (reply, acks) = answer(&mut side, now).expect("by block");
+    side.answer_not_sent(now, &KEYS[0], acks, reply, Some(PATIENCE));
+    assert!(answer(&mut side, now).is_none() && side.next_due(now) == Some(now + PATIENCE));
+    now += PATIENCE;
+    let (reply, acks) = answer(&mut side, now).expect("by the same block");
+    assert_eq!(reply.block(), [9; 400]);
+    side.answer_not_sent(now, &KEYS[0], acks, reply, None);
+    assert_eq!(answers(&mut side, now), [(false, vec![1])]);
 }
 
 #[test]
@@ -330,4 +486,79 @@ fn lost_acknowledgements_speak_against_their_route() {
     assert_eq!(drain(&mut side, now, 5), [(2, false)]);
     now += PATIENCE * ACK_ARRIVED;
     assert_eq!(drain(&mut side, now, 6), [(3, true), (4, true), (5, true)]);
+}
+
+/// A road with room for one datagram in 300 ms, as under cover traffic.
+#[test]
+fn peers_share_a_road_that_has_little_room() {
+    const GAP: Duration = Duration::from_millis(300);
+    let mut side = sessions();
+    let peers: Vec<PeerKey> = (1..=3).map(|n| [n; 32]).collect();
+    for (n, peer) in (1..).zip(&peers) {
+        side.set_peer(*peer, Some(address()));
+        side.enqueue(waiting(n, *peer, 7));
+        side.load(&[n; 16], Some(vec![n; 100_000]));
+    }
+    let mut now = Instant::now();
+    side.announce(now, None);
+    // Something of the first peer is to be acknowledged, too.
+    let place = Place::default();
+    let whole = Fragment { message: [99; 16], kind: 7, place, index: 0, count: 1, total: 1, data: vec![1] };
+    side.receive(now, peers[0], Datagram::Fragment(whole));
+    side.confirm(now, &peers[0], &[99; 16]);
+    let (mut free_from, mut polls) = (now, 0);
+    let mut sent: HashMap<PeerKey, Vec<Datagram>> = HashMap::new();
+    for _ in 0..3000 {
+        while let Some(output) = side.poll(now) {
+            let Output::Send { peer, content, .. } = output else { continue };
+            polls += 1;
+            let free = now >= free_from;
+            if free {
+                free_from = now + GAP;
+                sent.entry(peer).or_default().push(content.clone());
+            }
+            match content {
+                Datagram::Fragment(f) if free => side.sent(now, &peer, &f.message, f.index, Route::default()),
+                Datagram::Fragment(f) => side.not_sent(now, &peer, &f.message, f.index, GAP),
+                Datagram::Acks(acks) if free => side.acks_sent(now, &peer, &acks, Route::default()),
+                Datagram::Acks(acks) => side.acks_not_sent(now, &peer, acks, GAP),
+                Datagram::Presence(_) if free => {}
+                Datagram::Presence(_) => side.presence_not_sent(now, &peer, GAP),
+                Datagram::Answerable(..) => panic!("the driver adds blocks"),
+            }
+        }
+        now += Duration::from_millis(10);
+        side.receive(now, peers[0], Datagram::Presence(0)); // they are there
+        side.receive(now, peers[1], Datagram::Presence(0));
+        side.receive(now, peers[2], Datagram::Presence(0));
+    }
+    let all: usize = sent.values().map(Vec::len).sum();
+    assert!((95..=101).contains(&all), "{all} datagrams in 30 s");
+    assert!(polls <= all + 3 * 101, "{polls} times something was to be sent");
+    for peer in &peers {
+        assert!(sent[peer].len() >= all / 4, "{} of {all}", sent[peer].len());
+        let presence = sent[peer].iter().filter(|d| matches!(d, Datagram::Presence(_))).count();
+        assert_eq!(presence, 1);
+    }
+    assert!(matches!(&sent[&peers[0]][..2], [Datagram::Acks(_), _] | [_, Datagram::Acks(_)]));
+}
+
+#[test]
+fn acknowledgements_that_wait_are_bounded_and_the_newest_counts() {
+    let mut side = sessions();
+    side.set_peer(KEYS[0], Some(address()));
+    let now = Instant::now();
+    for n in 0..1000u16 {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&n.to_be_bytes());
+        side.confirm(now, &KEYS[0], &id);
+    }
+    assert_eq!(side.peers[&KEYS[0]].acks.len(), MAX_ACKS);
+    let ack = |attempt| Ack { message: [255; 16], complete: false, attempt, have: vec![1] };
+    side.peers.get_mut(&KEYS[0]).expect("known").acknowledge(ack(2), None, now);
+    side.acks_not_sent(now, &KEYS[0], vec![ack(1)], PATIENCE);
+    let state = &side.peers[&KEYS[0]];
+    assert_eq!(state.acks.len(), MAX_ACKS);
+    let about: Vec<_> = state.acks.iter().map(|d| &d.ack).filter(|a| a.message == [255; 16]).collect();
+    assert_eq!(about, [&ack(2)]);
 }

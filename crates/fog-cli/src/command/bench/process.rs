@@ -14,13 +14,7 @@ impl Running {
 
     /// The processor time that the process has used.
     pub(super) fn cpu_time(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))
-            .context("this system does not tell a process's processor time")?;
-        // After the name in brackets, which may hold anything: the 12th and 13th field, in ticks of 10 ms.
-        let fields: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
-        let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok());
-        let used = ticks(11).zip(ticks(12)).context("a process's state is not as it should be")?;
-        Ok(Duration::from_millis(10 * (used.0 + used.1)))
+        cpu_time_of(self.0.id())
     }
 
     /// Resident memory of the process and its children, MB.
@@ -44,6 +38,17 @@ impl Running {
         ensure!(kib > 0.0, "this system does not tell a process's memory");
         Ok(kib * 1024.0 / 1e6)
     }
+}
+
+/// The processor time that a process has used.
+pub(super) fn cpu_time_of(id: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))
+        .context("this system does not tell a process's processor time")?;
+    // After the name in brackets, which may hold anything: the 12th and 13th field, in ticks of 10 ms.
+    let fields: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok());
+    let used = ticks(11).zip(ticks(12)).context("a process's state is not as it should be")?;
+    Ok(Duration::from_millis(10 * (used.0 + used.1)))
 }
 
 impl Drop for Running {

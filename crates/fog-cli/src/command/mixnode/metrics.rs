@@ -86,6 +86,13 @@ fn text(status: &Status, saturation: f64) -> String {
         "Links refused for want of room.",
         &status.links_refused,
     );
+    let b = &status.boxes;
+    metric("fog_mix_boxes", "gauge", "Boxes of owners whom this relay does not know.", &b.boxes);
+    metric("fog_mix_box_blocks", "gauge", "Reply blocks that wait in boxes.", &b.blocks);
+    metric("fog_mix_box_passed_total", "counter", "Payloads passed on to owners of boxes.", &b.passed);
+    metric("fog_mix_box_lost_total", "counter", "Payloads for boxes not here, or without room.", &b.lost);
+    metric("fog_mix_descriptors", "gauge", "Descriptors of hidden services stored.", &b.descriptors);
+    metric("fog_mix_requests_refused_total", "counter", "Requests to this relay refused.", &b.refused);
 
     let name = "fog_mix_lateness_seconds";
     _ = writeln!(out, "# HELP {name} How long after their time packets left.\n# TYPE {name} histogram");
@@ -102,18 +109,21 @@ fn text(status: &Status, saturation: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use betanet::mix::Counters;
+    use betanet::mix::{BoxCounters, Counters};
 
     #[test]
     fn every_line_is_one_that_prometheus_reads() {
         let counters = Counters { forwarded: 7, ..Counters::default() };
-        let status = Status { counters, links: 2, links_refused: 0, busy: Duration::from_millis(1500) };
+        let boxes = BoxCounters { passed: 9, ..BoxCounters::default() };
+        let busy = Duration::from_millis(1500);
+        let status = Status { counters, links: 2, links_refused: 0, boxes, busy };
         let text = text(&status, 0.25);
         for line in text.lines().filter(|l| !l.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').expect("a name and a value");
             assert!(name.starts_with("fog_mix_") && value.parse::<f64>().is_ok(), "{line}");
         }
         assert!(text.contains("\nfog_mix_forwarded_total 7\n"));
+        assert!(text.contains("\nfog_mix_box_passed_total 9\n"));
         assert!(text.contains("\nfog_mix_lateness_seconds_bucket{le=\"+Inf\"} 0\n"));
     }
 
