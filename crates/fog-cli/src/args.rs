@@ -307,7 +307,7 @@ pub(crate) struct UseArgs {
     /// Over how many relays everything goes: private three, confidential five. Confidential unless the network is too
     /// small.
     #[arg(long, value_enum)]
-    pub(crate) privacy: Option<Privacy>,
+    pub(crate) privacy: Option<Reach>,
     /// Cover traffic: off, mobile, standard or strong. It also limits how fast anything goes.
     #[arg(long, value_name = "PROFILE", default_value = "off")]
     pub(crate) cover: betanet::cover::Profile,
@@ -361,6 +361,15 @@ pub(crate) struct SocksArgs {
     pub(crate) exit: Option<fog_services::address::Address>,
     #[command(flatten)]
     pub(crate) network: UseArgs,
+}
+
+/// Over how many relays streams go, on either side.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Reach {
+    /// Over three relays.
+    Private,
+    /// Over five relays.
+    Confidential,
 }
 
 /// How far messages go through the mixnet.
