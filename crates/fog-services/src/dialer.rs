@@ -272,7 +272,7 @@ impl Dialer {
                 let opened = sealed.and_then(|s| Ok((s.revision(), Descriptor::open(&s, service, unix())?)));
                 match opened {
                     Ok(found) if best.as_ref().is_none_or(|(revision, _)| found.0 > *revision) => {
-                        best = Some(found)
+                        best = Some(found);
                     }
                     Ok(_) => {}
                     Err(e) => unusable = Some(e),
