@@ -16,6 +16,8 @@ pub(crate) enum Need {
     WindowTest,
     /// Chromium and its driver, for tests of the page.
     Browser,
+    /// A program that knows SOCKS5, for tests of the proxy.
+    Curl,
 }
 
 /// Debian's packages (Ubuntu's have the same names), and a file that tells that each is there.
@@ -34,6 +36,7 @@ fn debian(need: Need) -> &'static [&'static str] {
             &["xvfb", "xauth", "dbus-x11", "webkit2gtk-driver", "imagemagick", "gnome-keyring"]
         }
         Need::Browser => &["chromium", "chromium-driver", "fonts-dejavu-core"],
+        Need::Curl => &["curl"],
     }
 }
 

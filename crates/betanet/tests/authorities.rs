@@ -43,6 +43,11 @@ struct Net {
 impl Net {
     /// Three authorities, and relays of these layers; each operator has one.
     async fn start(layers: &[u8], seats: u16) -> Self {
+        Self::with(layers, seats, 3).await
+    }
+
+    /// The same, of which only the first authorities run.
+    async fn with(layers: &[u8], seats: u16, running: usize) -> Self {
         let secrets: Vec<(SigningKey, StaticSecret)> =
             (0..3).map(|_| (SigningKey::from_bytes(&rand::random()), StaticSecret::random())).collect();
         let ports: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("binds")).collect();
@@ -57,7 +62,7 @@ impl Net {
             Consensus { network, valid_after: 0, valid_until: 0, seeds: Vec::new(), relays: Vec::new() };
         let genesis = Arc::new(genesis.sign(secrets.iter().map(|s| &s.0)));
         let mut net = Self { genesis, secrets, authorities: vec![None, None, None], relays: Vec::new() };
-        for n in 0..3 {
+        for n in 0..running {
             net.start_authority(n, None).await;
         }
         for (n, layer) in layers.iter().enumerate() {
@@ -197,6 +202,24 @@ async fn messages_arrive_through_epochs_and_the_death_of_an_authority() {
     assert!(relay.consensus.borrow().unverified().valid_after > document.valid_after);
     let counters = relay.relay.counters();
     assert_eq!((counters.malformed, counters.replays), (0, 0));
+}
+
+/// One of three authorities takes every connection and never says a word: the other two come to a consensus.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_that_swallows_everything_holds_nobody_up() {
+    let net = Net::with(&[1, 2, 3], 0, 2).await;
+    let key = net.secrets[2].0.verifying_key().to_bytes();
+    let address = net.network().authority(&key).expect("named").address;
+    let listener = tokio::net::TcpListener::bind(address).await.expect("binds");
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    let consensus = net.consensus(|c| c.relays.len() == 3).await;
+    let after = consensus.unverified().valid_after;
+    net.consensus(|c| c.valid_after > after).await;
 }
 
 /// A relay that is gone is found out by the authorities' loops, and clients draw it no more; when it is back, it is

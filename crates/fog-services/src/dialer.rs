@@ -206,16 +206,18 @@ impl Dialer {
             |(at, d): &(Instant, Descriptor)| at.elapsed() < DESCRIPTOR_LASTS && unix() < d.valid_until;
         let kept = kept.filter(fresh).map(|(_, d)| d);
         if let Some(descriptor) = kept {
-            match self.introduce(service, &descriptor, target.clone()).await {
-                // The points may have changed.
+            // The points may have changed: little is tried before it is fetched anew.
+            let mut first = descriptor;
+            first.points.shuffle(&mut rand::rng());
+            first.points.truncate(1);
+            match self.introduce(service, &first, target.clone(), &PATIENCE[..1]).await {
                 Err(DialError::Introduction(_)) => _ = self.descriptors.lock().remove(service),
                 other => return other,
             }
         }
         let descriptor = self.fetch(service).await?;
         tracing::debug!(after = ?began.elapsed(), "the descriptor is there");
-        let dialed = self.introduce(service, &descriptor, target).await?;
-        tracing::debug!(after = ?began.elapsed(), "the session stands");
+        let dialed = self.introduce(service, &descriptor, target, &PATIENCE).await?;
         let mut descriptors = self.descriptors.lock();
         if descriptors.len() >= MAX_DESCRIPTORS {
             descriptors.retain(|_, (at, _)| at.elapsed() < DESCRIPTOR_LASTS);
@@ -270,7 +272,7 @@ impl Dialer {
                 let opened = sealed.and_then(|s| Ok((s.revision(), Descriptor::open(&s, service, unix())?)));
                 match opened {
                     Ok(found) if best.as_ref().is_none_or(|(revision, _)| found.0 > *revision) => {
-                        best = Some(found)
+                        best = Some(found);
                     }
                     Ok(_) => {}
                     Err(e) => unusable = Some(e),
@@ -320,7 +322,9 @@ impl Dialer {
         service: &Address,
         descriptor: &Descriptor,
         target: Target,
+        patience: &[Duration],
     ) -> Result<(Tunnel, Stream), DialError> {
+        let began = Instant::now();
         let view = self.client.view();
         let relay =
             places::for_boxes(&view, self.client.home()).first().copied().ok_or(DialError::NoAnswer(0))?;
@@ -337,7 +341,7 @@ impl Dialer {
             let dialing = Dialing::new(service, point, here, &early, unix(), &mut rand::rng());
             let Ok((dialing, message)) = dialing else { continue };
             dialings.push(dialing);
-            for patience in PATIENCE {
+            for patience in patience {
                 match self.put(&point.at, &message).await {
                     Ok(()) => {}
                     // The point's relay may have left the network.
@@ -347,7 +351,7 @@ impl Dialer {
                     }
                     Err(e) => return Err(e.into()),
                 }
-                let answered = tokio::time::timeout(patience, async {
+                let answered = tokio::time::timeout(*patience, async {
                     while let Some(datagram) = own.recv().await {
                         if let Some(found) = dialings.iter_mut().find_map(|d| d.answered(&datagram).ok()) {
                             return Some(found);
@@ -361,6 +365,7 @@ impl Dialer {
                 if let Ok(Some((session, answer, early))) = answered.await {
                     tunnel.receive_early(&early);
                     self.start(&tunnel, session, &answer, own, stash);
+                    tracing::debug!(after = ?began.elapsed(), "the session stands");
                     return Ok((tunnel, stream));
                 }
             }

@@ -85,7 +85,7 @@ impl Offer {
             match target {
                 Target::Service { port } => match self.local {
                     Some((offered, address)) if offered == *port => {
-                        TcpStream::connect(address).await.map_err(refusal)
+                        TcpStream::connect(address).await.map_err(|e| refusal(&e))
                     }
                     _ => Err(Refusal::ConnectionRefused),
                 },
@@ -106,7 +106,7 @@ impl Offer {
                             Refusal::NotAllowed
                         });
                     }
-                    TcpStream::connect(&usable[..]).await.map_err(refusal)
+                    TcpStream::connect(&usable[..]).await.map_err(|e| refusal(&e))
                 }
             }
         };
@@ -114,7 +114,7 @@ impl Offer {
     }
 }
 
-fn refusal(error: io::Error) -> Refusal {
+fn refusal(error: &io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Refusal::ConnectionRefused,
         io::ErrorKind::NetworkUnreachable => Refusal::NetworkUnreachable,

@@ -46,7 +46,7 @@ pub async fn run(proxy: Arc<Proxy>, listener: TcpListener, cancel: CancellationT
         let (proxy, cancel) = (proxy.clone(), cancel.clone());
         match accepted {
             Ok((connection, _)) => {
-                _ = tokio::spawn(async move {
+                tokio::spawn(async move {
                     tokio::select! {
                         () = cancel.cancelled() => {}
                         served = proxy.serve(connection) => if let Err(e) = served {
@@ -54,7 +54,7 @@ pub async fn run(proxy: Arc<Proxy>, listener: TcpListener, cancel: CancellationT
                         },
                     }
                     drop(slot);
-                })
+                });
             }
             Err(e) => {
                 tracing::warn!("accepting a connection failed: {e}");

@@ -78,6 +78,9 @@ pub struct Service {
     cancel: CancellationToken,
 }
 
+/// By which an introduction is known that comes again.
+type Cookie = [u8; 16];
+
 struct Shared {
     client: Arc<Client>,
     identity: SigningKey,
@@ -86,7 +89,7 @@ struct Shared {
     offer: Offer,
     cookies: Mutex<Cookies>,
     /// Answers to introductions, for clients that did not get them. As many as sessions at most.
-    answered: Mutex<HashMap<[u8; 16], (BoxAddress, Vec<u8>)>>,
+    answered: Mutex<HashMap<Cookie, (BoxAddress, Vec<u8>)>>,
     sessions: Arc<Semaphore>,
     points: Mutex<Vec<Option<IntroductionPoint>>>,
     /// The points changed.

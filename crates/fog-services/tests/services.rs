@@ -121,7 +121,7 @@ async fn bytes_go_to_a_service_and_back() {
     let offer = Offer { local: Some((80, echo().await)), allowed: Vec::new() };
     let service = publish(&net, offer).await;
     let dialer = dialer(client(&net).await);
-    let content: Vec<u8> = (0..300_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let content: Vec<u8> = (0..300_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
     echoes(&dialer, Isolation::default(), &service, b"hello").await;
     let many = (0..5).map(|_| echoes(&dialer, Isolation::default(), &service, &content));
     for stream in many {

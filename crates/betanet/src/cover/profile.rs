@@ -136,12 +136,12 @@ mod tests {
         assert_eq!("".parse::<Profile>(), Err(UnknownProfile));
     }
 
-    /// 4 a second are 345,600 a day of 2,417 bytes; a fifth of them, 69,120, come back as 2,060 bytes and are
+    /// 4 a second are 345,600 a day of 2,449 bytes; a fifth of them, 69,120, come back as 2,095 bytes and are
     /// acknowledged with 29.
     #[test]
     fn the_price_of_a_profile() {
-        assert_eq!(Profile::Standard.bytes_a_day_up(), 345_600 * 2417 + 69_120 * 29);
-        assert_eq!(Profile::Standard.bytes_a_day_down(), 69_120 * 2060);
+        assert_eq!(Profile::Standard.bytes_a_day_up(), 345_600 * 2449 + 69_120 * 29);
+        assert_eq!(Profile::Standard.bytes_a_day_down(), 69_120 * 2095);
         assert_eq!(Profile::Mobile.bytes_a_day_up() * 8, Profile::Standard.bytes_a_day_up());
         assert_eq!(Profile::Strong.bytes_a_day_down(), Profile::Standard.bytes_a_day_down() * 5);
         assert!(Profile::Strong.bytes_a_day_up() > 4_000_000_000, "as its promise says");
