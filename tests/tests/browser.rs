@@ -146,7 +146,7 @@ fn a_newcomer_chooses_a_name_meets_somebody_and_they_write_to_each_other() {
     browser.click("nav-chat");
     browser.click("contact");
     browser.click("about-contact");
-    browser.click("five-relays-switch");
+    browser.click("level-confidential");
     browser.wait("five-relays");
     assert_eq!(me.contacts()[0]["privacy"], "confidential");
     browser.keys([key::ESCAPE]);

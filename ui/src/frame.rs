@@ -60,6 +60,7 @@ mod tests {
             network: "n".into(),
             test_network: true,
             privacy: PrivacyLevel::Confidential,
+            privacy_asked: PrivacyLevel::Secret,
         };
         let message = Message {
             id: "m".into(),
@@ -93,6 +94,7 @@ mod tests {
             cover: CoverView {
                 profile: CoverProfile::Standard,
                 automatic: true,
+                forced: true,
                 choices: vec![CoverChoice {
                     profile: CoverProfile::Off,
                     up_a_day: 0,

@@ -4,7 +4,7 @@ use super::bubble::Bubble;
 use super::composer::Composer;
 use crate::browser;
 use crate::components::{
-    Avatar, Badge, Button, Dialog, Empty, Glyph, IconButton, IconLink, Loaded, Look, Switch, TestNetwork,
+    Avatar, Badge, Button, Choice, Dialog, Empty, Glyph, IconButton, IconLink, Loaded, Look, TestNetwork,
 };
 use crate::format;
 use crate::route::Route;
@@ -106,10 +106,14 @@ fn Head(contact: Memo<Option<Contact>>) -> impl IntoView {
                 <h2 data-testid="thread-name">{move || name.get()}</h2>
                 <p>{move || seen.get()}</p>
             </div>
-            {move || {
-                contact
-                    .with(|c| c.as_ref().is_some_and(|c| c.privacy == PrivacyLevel::Confidential))
-                    .then(|| view! { <Badge text="5 relays" tone=Tone::Good testid="five-relays" /> })
+            {move || match contact.with(|c| c.as_ref().map(level)) {
+                Some(PrivacyLevel::Confidential) => {
+                    view! { <Badge text="5 relays" tone=Tone::Good testid="five-relays" /> }.into_any()
+                }
+                Some(PrivacyLevel::Secret) => {
+                    view! { <Badge text="Meeting point" tone=Tone::Good testid="secret-level" /> }.into_any()
+                }
+                _ => ().into_any(),
             }}
             {move || test.get().then(|| view! { <TestNetwork /> })}
             <IconButton glyph=Glyph::Info label="About this contact" on_press=move |()| about.set(true) testid="about-contact" />
@@ -119,6 +123,11 @@ fn Head(contact: Memo<Option<Contact>>) -> impl IntoView {
         </Dialog>
     }
     .into_any()
+}
+
+/// The level that holds: the higher of both wishes.
+fn level(contact: &Contact) -> PrivacyLevel {
+    contact.privacy.max(contact.privacy_asked)
 }
 
 #[component]
@@ -134,13 +143,23 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
             open.set(false);
         });
     };
-    let five = Signal::derive(move || {
-        contact.with(|c| c.as_ref().is_some_and(|c| c.privacy == PrivacyLevel::Confidential))
-    });
-    let set_five = move |on| {
+    let chosen = move |level: PrivacyLevel| {
+        Signal::derive(move || contact.with(|c| c.as_ref().is_some_and(|c| c.privacy == level)))
+    };
+    let choose = move |level: PrivacyLevel| {
         let Some(peer) = contact.with_untracked(|c| c.as_ref().map(|c| c.id.clone())) else { return };
-        let level = if on { PrivacyLevel::Confidential } else { PrivacyLevel::Private };
         store.act(SetPrivacyLevel { peer, level }, move |contact| store.contacts.put(contact));
+    };
+    let choice = move |level: PrivacyLevel, title: &'static str, hint: &'static str, testid: &str| {
+        view! {
+            <Choice group="privacy" title hint chosen=chosen(level) choose=move |()| choose(level) testid=testid.to_owned() />
+        }
+    };
+    // They may have asked for more than was chosen here: the higher of both holds.
+    let more = move || {
+        contact
+            .with(|c| c.as_ref().is_some_and(|c| level(c) != c.privacy))
+            .then_some("They asked for a higher level than you chose, and it holds for both of you.")
     };
     view! {
         <dl class="facts stacked">
@@ -155,23 +174,28 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
             <div class="fact"><dt>"Id"</dt><dd><code class="break">{part(|c| c.id.clone())}</code></dd></div>
             <div class="fact"><dt>"Network"</dt><dd><code class="break">{part(|c| c.network.clone())}</code></dd></div>
         </dl>
-        <Switch
-            label="Five relays instead of three"
-            hint="Your messages take longer and are harder to trace back to you. What they write to you goes as they chose."
-            on=five
-            set=set_five
-            testid="five-relays-switch"
-        />
-        <p class="notice" data-testid="privacy-level">
-            {move || {
-                if five.get() {
-                    "Five relays: even two of them together cannot tell from the packets who writes to whom."
-                } else {
-                    "Three relays: none of them alone learns who writes to whom. Two of them together may."
-                }
-            }}
-            " Whoever watches your line still sees when you write, unless cover traffic runs."
-        </p>
+        <fieldset class="choices" data-testid="privacy-level">
+            <legend>"How far messages go"</legend>
+            {choice(
+                PrivacyLevel::Private,
+                "Three relays",
+                "None of them alone learns who writes to whom. Two of them together may.",
+                "level-private",
+            )}
+            {choice(
+                PrivacyLevel::Confidential,
+                "Five relays",
+                "Takes longer. Even two of them together cannot tell who writes to whom.",
+                "level-confidential",
+            )}
+            {choice(
+                PrivacyLevel::Secret,
+                "A meeting point",
+                "Five relays from each of you to a relay where you meet, with cover traffic on: not even the other side's relays learn your home relay. The slowest.",
+                "level-secret",
+            )}
+        </fieldset>
+        <p class="hint">{more} " Whoever watches your line still sees when you write, unless cover traffic runs."</p>
         <footer class="dialog-actions">
             {move || {
                 if blocked() {

@@ -55,6 +55,10 @@ fn Choices() -> impl IntoView {
     };
     let is = move |profile| Signal::derive(move || known.get() && chosen.get() == profile);
     let by_network = Signal::derive(move || {
+        let forced = network.part(|n| n.cover.forced, false);
+        if forced {
+            return "A conversation at a meeting point runs: while it does, at least the standard profile is on.".to_owned();
+        }
         let now = network.part(|n| n.cover.automatic.then_some(n.cover.profile), None);
         let rule = "None in a test network, the standard profile elsewhere.";
         match now {
