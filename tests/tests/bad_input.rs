@@ -203,7 +203,7 @@ fn a_mixnet_of_which_a_relay_cannot_run_says_so_and_ends() {
     let dir = folder.path().join("net");
     let mixnet = |what: &str| Command::new(fog()).args(["mixnet", what, "--dir"]).arg(&dir).output().unwrap();
     assert!(mixnet("new").status.success());
-    std::fs::write(dir.join("relay-3").join("replay-tags"), "something else").unwrap();
+    std::fs::write(dir.join("relay-3").join("tags-0"), "something else").unwrap();
     let up = mixnet("up");
     let said = String::from_utf8_lossy(&up.stderr);
     assert_eq!(up.status.code(), Some(1), "{said}");

@@ -57,6 +57,20 @@ fn a_conversation_goes_on_while_all_keys_change() {
         (hops[hops.len() - 1]["relay"] == moved["home"]).then_some(())
     });
 
+    // Ada lends a mixnode: the directory lists it, and packets go over it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound");
+    let listen = port.to_string();
+    a.fog(&["network", "mixnode", "--listen", &listen, "--layer", "2", "--operator", "Ada"]);
+    eventually("the mixnode to be listed and used", || {
+        let mixnode = network(&a)["mixnode"].clone();
+        (mixnode["state"] == "listed" && mixnode["mixed"].as_u64() > Some(10)).then_some(())
+    });
+    eventually("Bob to know it", || {
+        let listed = network(&b)["networks"][0]["relays"].clone();
+        listed.as_array().expect("relays").iter().any(|r| r["operator"] == "Ada").then_some(())
+    });
+    a.fog(&["network", "mixnode", "--off"]);
+
     // Bob is away while every key and every consensus that he knows runs out.
     let before = until(&a);
     b.kill();

@@ -10,7 +10,10 @@ pub(crate) mod mixnet;
 pub(crate) mod mixnode;
 pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod service;
+pub(crate) mod socks;
 pub(crate) mod status;
+pub(crate) mod user;
 pub(crate) mod wallet;
 
 use crate::args::Global;

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Mixnode(mixnode) => command::mixnode::run(&args.global, &mixnode),
         Command::Authority(authority) => command::authority::run(&args.global, &authority),
         Command::Mixnet(mixnet) => command::mixnet::run(&args.global, &mixnet),
+        Command::Service(service) => command::service::run(&args.global, &service),
+        Command::Socks(socks) => command::socks::run(&args.global, &socks),
         Command::Chat(chat) => command::chat::run(&args.global, chat),
         Command::Job(job) => command::job::run(&args.global, job),
         Command::Wallet => command::wallet::run(&args.global),

@@ -122,15 +122,22 @@ fn authorities(args: &NewArgs) -> Result<Vec<u8>> {
         overlap: args.overlap_s.unwrap_or((args.epoch_s / 6).max(2)),
         voting: args.voting_s.unwrap_or(args.epoch_s / 3),
     };
+    let given = &args.authority_address;
+    if !given.is_empty() && given.len() != usize::from(args.authorities) {
+        bail!(
+            "--authority-address is given once for each of the {} authorities, or not at all",
+            args.authorities
+        );
+    }
     // All are held until the last is known, so that no port comes twice.
-    let ports = (0..args.authorities)
+    let ports = (given.len()..usize::from(args.authorities))
         .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         .collect::<std::io::Result<Vec<_>>>()?;
+    let free = ports.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
     let mut keys = Vec::new();
     let mut named = Vec::new();
-    for (number, port) in ports.iter().enumerate() {
+    for (number, listen) in given.iter().copied().chain(free).enumerate() {
         let (key, link) = (SigningKey::from_bytes(&rand::random()), x25519_dalek::StaticSecret::random());
-        let listen = port.local_addr()?;
         let public = key.verifying_key().to_bytes();
         named.push(Authority {
             key: public,

@@ -1,11 +1,11 @@
 //! `fog network`.
 
 use super::client;
-use crate::args::{Cover, Global, NetworkCommand};
+use crate::args::{Cover, Global, MixnodeHereArgs, NetworkCommand};
 use crate::client::Client;
 use crate::output::{show, words};
 use anyhow::Result;
-use fog_api::{ChangeHome, CoverProfile, GetNetwork, GetSettings, NetworkView, SetSettings};
+use fog_api::{ChangeHome, CoverProfile, GetNetwork, GetSettings, MixnodeSettings, NetworkView, SetSettings};
 use std::io::Write;
 
 pub(crate) fn run(global: &Global, command: &NetworkCommand) -> Result<()> {
@@ -29,6 +29,7 @@ pub(crate) fn run(global: &Global, command: &NetworkCommand) -> Result<()> {
             })
         }
         NetworkCommand::Cover { profile: Some(profile) } => set_cover(global, &client, *profile),
+        NetworkCommand::Mixnode(args) => mixnode(global, &client, args),
         NetworkCommand::Home { relay } => {
             let relay = client.call(ChangeHome { relay: relay.clone() })?;
             show(global, &serde_json::json!({"home": relay}), |out, _| {
@@ -63,6 +64,27 @@ fn set_cover(global: &Global, client: &Client, profile: Cover) -> Result<()> {
             megabytes(up),
             megabytes(down)
         )
+    })
+}
+
+fn mixnode(global: &Global, client: &Client, args: &MixnodeHereArgs) -> Result<()> {
+    if args.off || args.listen.is_some() {
+        let mut settings = client.call(GetSettings {})?;
+        settings.mixnode = args.listen.as_ref().map(|listen| MixnodeSettings {
+            listen: listen.clone(),
+            public_address: args.public_address.clone(),
+            layer: args.layer,
+            operator: args.operator.clone(),
+        });
+        client.call(SetSettings { settings })?;
+    }
+    show(global, &client.call(GetNetwork {})?.mixnode, |out, m| {
+        writeln!(out, "mixnode   {} {}", words(&m.state), m.reason)?;
+        if let Some(address) = &m.address {
+            writeln!(out, "listens   {address}, layer {}", m.layer.unwrap_or_default())?;
+            writeln!(out, "mixed     {} packets", m.mixed)?;
+        }
+        Ok(())
     })
 }
 
