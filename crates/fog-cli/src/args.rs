@@ -370,6 +370,15 @@ pub(crate) enum Privacy {
     Private,
     /// Over five relays.
     Confidential,
+}
+
+/// How far messages between a contact and me go.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ChatPrivacy {
+    /// Over three relays.
+    Private,
+    /// Over five relays.
+    Confidential,
     /// Over five relays to a meeting point, and five more from there.
     Secret,
 }
@@ -401,7 +410,7 @@ pub(crate) enum ChatCommand {
         contact: String,
         /// private: three relays; confidential: five; secret: five to a meeting point and five from there.
         #[arg(value_enum)]
-        level: Privacy,
+        level: ChatPrivacy,
     },
     /// Send a message; - reads it from standard input.
     Send {
