@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use fog_e2e::browser::{Browser, access};
-use fog_e2e::{Node, eventually, wordcount};
+use fog_e2e::{Chaos, Node, eventually, wordcount};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,13 @@ struct Screen {
     mark: &'static str,
     /// What is pressed before the picture is taken.
     press: Option<&'static str>,
+    /// What is brought to the top of the picture, if that is not the top of the screen.
+    look: Option<&'static str>,
+}
+
+/// A screen as it opens.
+fn screen(name: &'static str, place: impl Into<String>, mark: &'static str) -> Screen {
+    Screen { name, place: place.into(), mark, press: None, look: None }
 }
 
 fn folder() -> PathBuf {
@@ -45,6 +52,9 @@ fn take(browser: &Browser, folder: &Path, url: &str, screen: &Screen) {
             eventually("the colours", || {
                 (browser.value("document.documentElement.dataset.theme") == colours).then_some(())
             });
+            if let Some(look) = screen.look {
+                browser.value(&format!("document.querySelector('[data-testid={look}]').scrollIntoView()"));
+            }
             settle(browser);
             let path = folder.join(format!("{}-{colours}-{shape}.png", screen.name));
             std::fs::write(path, browser.picture()).unwrap();
@@ -143,21 +153,23 @@ fn tell() -> Story {
     let peer = id(ada.contacts().iter().find(|c| c["name"] == "Bob Kahn").unwrap());
 
     ada.fog(&["chat", "privacy", "Bob Kahn", "confidential"]);
-    let screen = |name, place: String, mark| Screen { name, place, mark, press: None };
+    let thread = format!("chat/{peer}");
     let screens = vec![
         screen("proposal", format!("governance/{proposal}"), "proposal-text"),
-        screen("governance", "governance".into(), "proposal"),
-        screen("overview", String::new(), "node-facts"),
-        screen("chat", format!("chat/{peer}"), "message"),
-        Screen { press: Some("about-contact"), ..screen("contact", format!("chat/{peer}"), "message") },
-        screen("people", "chat".into(), "contact"),
-        screen("circuits", "circuits".into(), "recent-message"),
+        screen("governance", "governance", "proposal"),
+        screen("overview", "", "node-facts"),
+        screen("chat", &thread, "message"),
+        Screen { press: Some("about-contact"), ..screen("contact", &thread, "message") },
+        screen("people", "chat", "contact"),
+        screen("circuits", "circuits", "recent-message"),
         screen("path", format!("circuits/{}", id(&message)), "packet-ack"),
-        screen("compute", "compute".into(), "job"),
-        screen("new-job", "compute/new".into(), "job-submit"),
+        screen("compute", "compute", "job"),
+        screen("new-job", "compute/new", "job-submit"),
         screen("job", format!("compute/{job}"), "job-output"),
-        screen("earnings", "earnings".into(), "journal-entry"),
-        screen("settings", "settings".into(), "fingerprint"),
+        screen("earnings", "earnings", "journal-entry"),
+        screen("settings", "settings", "fingerprint"),
+        // Last, when cover traffic has run for a while.
+        Screen { look: Some("cover"), ..screen("cover", "circuits", "traffic-cover") },
     ];
     Story { ada, _bob: bob, screens }
 }
@@ -173,8 +185,7 @@ fn every_screen_light_and_dark_wide_and_narrow() {
     newcomer.spawn();
     browser.visit(&newcomer);
     browser.wait("first-run");
-    let first = Screen { name: "first-run", place: String::new(), mark: "first-run", press: None };
-    take(&browser, &folder, &access(&newcomer).0, &first);
+    take(&browser, &folder, &access(&newcomer).0, &screen("first-run", "", "first-run"));
     // The page is left before its node ends, which it would complain about.
     browser.goto("about:blank");
     drop(newcomer);
@@ -182,8 +193,35 @@ fn every_screen_light_and_dark_wide_and_narrow() {
     let story = tell();
     browser.visit(&story.ada);
     browser.wait("overview");
+    browser.click("nav-circuits");
+    browser.click("cover-standard");
+    browser.wait_text("cover-now", "Standard");
     for screen in &story.screens {
         take(&browser, &folder, &access(&story.ada).0, screen);
     }
+    browser.check_console(&[]);
+}
+
+#[test]
+#[ignore = "draws pictures: cargo xtask screenshots"]
+fn the_circuits_of_a_network_of_strangers() {
+    let folder = folder();
+    let new = ["--authorities", "3", "--public", "--epoch-s", "60", "--voting-s", "10", "--seats", "2"];
+    let net = Chaos::made(&new, &[]);
+    let consensus = net.consensus.to_str().unwrap();
+    let node = Node::new("Ada Lovelace", &["--mean-delay-ms", "50", "--consensus", consensus]);
+    let browser = Browser::start();
+    browser.visit(&node);
+    browser.wait("overview");
+    let url = access(&node).0;
+    let circuits = |name| screen(name, "circuits", "relay-pinned");
+    take(&browser, &folder, &url, &circuits("strangers"));
+    take(&browser, &folder, &url, &Screen { look: Some("mixnet"), ..circuits("relays") });
+    take(&browser, &folder, &url, &Screen { look: Some("mixnode"), ..circuits("mixnode-form") });
+    browser.fill("mixnode-listen", "127.0.0.1:0");
+    browser.fill("mixnode-operator", "Ada Lovelace");
+    browser.click("mixnode-start");
+    browser.wait_text("mixnode-state", "In the directory");
+    take(&browser, &folder, &url, &Screen { look: Some("mixnode"), ..circuits("mixnode") });
     browser.check_console(&[]);
 }

@@ -3,7 +3,7 @@
 mod badge;
 mod button;
 mod card;
-
+mod choice;
 mod copy;
 mod dialog;
 mod empty;
@@ -21,6 +21,7 @@ mod toast;
 pub(crate) use badge::{Avatar, Badge, TestNetwork};
 pub(crate) use button::{Button, IconButton, IconLink, Look};
 pub(crate) use card::{Card, Fact};
+pub(crate) use choice::Choice;
 pub(crate) use copy::CopyButton;
 pub(crate) use dialog::Dialog;
 pub(crate) use empty::Empty;

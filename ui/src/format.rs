@@ -84,6 +84,11 @@ pub fn bytes(n: u64) -> String {
     format!("{} {}", decimals(value, digits), UNITS[unit])
 }
 
+/// A size in MB whatever it is, for sizes that are compared with one another.
+pub fn megabytes(n: u64) -> String {
+    format!("{} MB", count((n + 500_000) / 1_000_000))
+}
+
 /// A share as whole percent, where only nothing is 0 % and only everything is 100 %.
 pub fn percent(share: f64) -> String {
     let p = (share * 100.0).clamp(0.0, 100.0);
@@ -216,6 +221,13 @@ mod tests {
         ] {
             assert_eq!(bytes(n), text);
         }
+    }
+
+    #[test]
+    fn megabytes_stay_megabytes() {
+        assert_eq!(megabytes(0), "0 MB");
+        assert_eq!(megabytes(499_999), "0 MB");
+        assert_eq!(megabytes(4_187_000_000), "4,187 MB");
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //!                Tauri's IPC in the window, HTTP and a WebSocket in a browser
 //! ```
 //!
-//! [`route`], [`format`], [`words`], [`chart`] and [`frame`] are pure and build anywhere; the rest needs a browser and builds
-//! for `wasm32-unknown-unknown` only. `cargo xtask ui` makes the files that a node serves. The marks that tests find
+//! [`route`], [`format`], [`words`], [`chart`], [`traffic`] and [`frame`] are pure and build anywhere; the rest needs a
+//! browser and builds for `wasm32-unknown-unknown` only. `cargo xtask ui` makes the files that a node serves. The marks that tests find
 //! elements by are listed in this package's README.
 
 #![allow(unreachable_pub, reason = "the component macro makes public items")]
@@ -22,6 +22,7 @@ pub mod chart;
 pub mod format;
 pub mod frame;
 pub mod route;
+pub mod traffic;
 pub mod words;
 
 #[cfg(target_arch = "wasm32")]

@@ -345,6 +345,29 @@ impl Store {
         });
     }
 
+    /// Changes some settings and leaves the others as the node has them. A refusal goes to `refused`.
+    pub(crate) fn change_settings(
+        self,
+        edit: impl FnOnce(&mut Settings),
+        refused: impl FnOnce(ApiError) + 'static,
+    ) {
+        let Some(mut settings) = self.settings.value.get_untracked() else {
+            return refused(ApiError::new(ErrorKind::NotReady, "The settings are not read yet."));
+        };
+        edit(&mut settings);
+        self.send_settings(settings, Box::new(refused));
+    }
+
+    /// The part of [`Self::change_settings`] that is the same for all changes, in the module once.
+    fn send_settings(self, settings: Settings, refused: Box<dyn FnOnce(ApiError)>) {
+        spawn_local(async move {
+            match call(SetSettings { settings }).await {
+                Ok(settings) => self.settings.put(settings),
+                Err(error) => refused(error),
+            }
+        });
+    }
+
     /// Messages that were received and not read, in all conversations. Reactive.
     pub(crate) fn unread(self) -> u32 {
         let open = |c: Contact| if c.state == ContactState::Blocked { 0 } else { c.unread };

@@ -134,6 +134,89 @@ pub fn layer(layer: u8) -> &'static str {
     }
 }
 
+/// What a relay of a layer does, for somebody who is about to run one.
+pub fn duty(layer: u8) -> &'static str {
+    match layer {
+        1 => "Takes packets from people's devices. It sees their network addresses.",
+        2 => "Mixes between entries and exits. It sees other relays only.",
+        3 => "Delivers messages, and keeps them while their receivers are away.",
+        _ => "",
+    }
+}
+
+/// What a relay is called: who runs it, or the beginning of its id where they do not say.
+pub fn relay<'a>(operator: &'a str, name: &'a str) -> &'a str {
+    if operator.is_empty() { name } else { operator }
+}
+
+/// The states of the mixnet's promise, the weakest first.
+pub const PRIVACY: [PrivacyState; 4] =
+    [PrivacyState::Waiting, PrivacyState::Sealed, PrivacyState::Mixed, PrivacyState::Covered];
+
+/// A state of the mixnet's promise, and what it adds to the one before.
+pub fn privacy(state: PrivacyState) -> (&'static str, &'static str) {
+    match state {
+        PrivacyState::Waiting => ("Waiting", "nothing is sent"),
+        PrivacyState::Sealed => ("Sealed", "hides what you write"),
+        PrivacyState::Mixed => ("Mixed", "and to whom"),
+        PrivacyState::Covered => ("Covered", "and when"),
+    }
+}
+
+/// A cover profile: its name, and the same as one word of code.
+pub fn cover(profile: CoverProfile) -> (&'static str, &'static str) {
+    match profile {
+        CoverProfile::Off => ("Off", "off"),
+        CoverProfile::Mobile => ("Mobile", "mobile"),
+        CoverProfile::Standard => ("Standard", "standard"),
+        CoverProfile::Strong => ("Strong", "strong"),
+    }
+}
+
+/// The state of the mixnode on this device.
+pub fn mixnode(state: MixnodeState) -> (&'static str, Tone) {
+    match state {
+        MixnodeState::Off => ("Off", Tone::Calm),
+        MixnodeState::OwnNetwork => ("Own network only", Tone::Calm),
+        MixnodeState::Starting => ("Starting", Tone::Active),
+        MixnodeState::Listed => ("In the directory", Tone::Good),
+        MixnodeState::Trouble => ("Trouble", Tone::Bad),
+    }
+}
+
+/// How many of its authorities signed a directory; none where there are none.
+pub fn signatures(signed: u32, authorities: u32) -> Option<String> {
+    match authorities {
+        0 => None,
+        1 => Some("its only authority".into()),
+        n => Some(format!("{signed} of {n} authorities")),
+    }
+}
+
+/// The fields of the form for a mixnode that an address or a name can be wrong in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MixnodeField {
+    /// Where it listens.
+    Listen,
+    /// Where others reach it.
+    Public,
+    /// Who runs it.
+    Operator,
+}
+
+/// Beside which field a refusal belongs. The node checks the form and says in words what is wrong; the words quote or
+/// name the field. Whatever they say, they are shown.
+pub fn mixnode_field(refusal: &str, public: &str) -> MixnodeField {
+    let quoted = !public.trim().is_empty() && refusal.starts_with(&format!("{public:?}"));
+    if refusal.contains("operator") {
+        MixnodeField::Operator
+    } else if quoted || refusal.contains("reach this device") {
+        MixnodeField::Public
+    } else {
+        MixnodeField::Listen
+    }
+}
+
 /// Where the secrets are.
 pub fn secrets(storage: SecretStorage) -> (&'static str, &'static str) {
     match storage {
@@ -192,6 +275,28 @@ mod tests {
             quorum_percent: 10,
             approval_percent: 60,
         }
+    }
+
+    #[test]
+    fn a_refusal_stands_beside_its_field() {
+        let bad = "\"here\" is no address with a port, such as 0.0.0.0:9000.";
+        assert_eq!(mixnode_field(bad, "198.51.100.7:9000"), MixnodeField::Listen);
+        assert_eq!(mixnode_field(bad, ""), MixnodeField::Listen);
+        assert_eq!(mixnode_field(bad, "here"), MixnodeField::Public);
+        let unreachable =
+            "Others cannot reach 0.0.0.0: give the address at which they reach this device, too.";
+        assert_eq!(mixnode_field(unreachable, ""), MixnodeField::Public);
+        let long = "The operator's name has at most 64 bytes and no control characters.";
+        assert_eq!(mixnode_field(long, ""), MixnodeField::Operator);
+        assert_eq!(mixnode_field("Something else.", ""), MixnodeField::Listen);
+    }
+
+    #[test]
+    fn relays_have_names_and_directories_signatures() {
+        assert_eq!((relay("Ada", "0a1b"), relay("", "0a1b")), ("Ada", "0a1b"));
+        assert_eq!(signatures(0, 0), None);
+        assert_eq!(signatures(3, 4).as_deref(), Some("3 of 4 authorities"));
+        assert!(signatures(1, 1).is_some_and(|t| t.contains("only authority")));
     }
 
     #[test]

@@ -79,9 +79,14 @@ struct Shared {
     network: Network,
     folder: Option<PathBuf>,
     book: Mutex<Book>,
+    /// Places for trying relays' addresses.
+    trying: Arc<tokio::sync::Semaphore>,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
+
+/// Relays whose addresses are tried at once.
+const TRIES: usize = 32;
 
 /// How an authority is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +142,7 @@ impl AuthorityServer {
             network: config.network,
             folder: config.folder,
             book: Mutex::new(book),
+            trying: Arc::new(tokio::sync::Semaphore::new(TRIES)),
             cancel: CancellationToken::new(),
             tasks: tasks.clone(),
         });
@@ -176,7 +182,7 @@ impl AuthorityServer {
         self.shared.cancel.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        self.shared.save();
+        _ = self.shared.save();
     }
 }
 
@@ -193,14 +199,21 @@ async fn vote_for_ever(shared: Arc<Shared>) {
         let (period, length) = shared.next_period();
         let part = |quarters: u64| (period * 1000).saturating_sub(length * 1000 * quarters / 4);
         let all = async {
-            sleep_until(part(2)).await;
+            if !sleep_until(part(2), length).await {
+                return;
+            }
             shared.vote(period);
-            shared.collect(period, part(1), Collect::Votes).await;
+            // First the votes from those who made them and from others; then, when no more are taken from their makers,
+            // what the others took: so all honest authorities count the same votes, and see all that were made twice.
+            let direct = part(1) - length * 125;
+            shared.collect(period, direct, Collect::Votes).await;
+            sleep_until(direct + length * 60, length).await;
+            shared.collect(period, part(1), Collect::Relayed).await;
             shared.tally(period);
             // Signatures may come a little later than the time itself, from those who were busy.
             let late = period * 1000 + length * 1000 / 8;
             shared.collect(period, late, Collect::Signatures).await;
-            sleep_until(period * 1000).await;
+            sleep_until(period * 1000, length).await;
             if !shared.conclude(period) {
                 shared.catch_up().await;
             }
@@ -214,7 +227,10 @@ async fn vote_for_ever(shared: Arc<Shared>) {
 
 #[derive(Clone, Copy)]
 enum Collect {
+    /// Votes, from anybody.
     Votes,
+    /// Votes, from others than who made them: one sweep.
+    Relayed,
     Signatures,
 }
 
@@ -231,10 +247,10 @@ impl Shared {
 
     /// Makes the own vote. It is on disk that there is one before anybody sees it: after a crash there is no other.
     fn vote(&self, period: u64) {
-        if self.book.lock().vote(period).is_none() {
-            return;
+        let Some(vote) = self.book.lock().make_vote(period) else { return };
+        if self.save() {
+            self.book.lock().cast(vote);
         }
-        self.save();
     }
 
     /// Fetches what the others have until everything is there or time is up.
@@ -242,6 +258,7 @@ impl Shared {
         loop {
             let missing = &match what {
                 Collect::Votes => self.book.lock().missing_votes(period),
+                Collect::Relayed => self.network.authorities.iter().map(|a| a.key).collect(),
                 Collect::Signatures => self.book.lock().missing_signatures(period),
             };
             if missing.is_empty() || now_ms() >= until_ms {
@@ -253,9 +270,11 @@ impl Shared {
                     fetch::ask(authority.address, &authority.link, &self.link, &request).await
                 };
                 match what {
-                    Collect::Votes => {
+                    Collect::Votes | Collect::Relayed => {
                         // From each the votes of all: so who votes twice is found out.
-                        for of in self.network.authorities.iter().map(|a| a.key).filter(|k| *k != me) {
+                        let makers = self.network.authorities.iter().map(|a| a.key).filter(|k| *k != me);
+                        let own = matches!(what, Collect::Votes);
+                        for of in makers.filter(|k| own || *k != authority.key) {
                             let unless = self.book.lock().vote_digest(period, &of);
                             let request = Request::Vote { period, authority: of, unless };
                             match ask(request).await {
@@ -275,7 +294,12 @@ impl Shared {
                     Collect::Signatures => {}
                 }
             });
-            futures(asks).await;
+            // One that swallows what it is asked does not take the others' time.
+            let left = Duration::from_millis(until_ms.saturating_sub(now_ms()));
+            _ = tokio::time::timeout(left, futures(asks)).await;
+            if matches!(what, Collect::Relayed) {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(
                 (until_ms.saturating_sub(now_ms()) / 10).clamp(50, 2000),
             ))
@@ -305,7 +329,7 @@ impl Shared {
             let (relays, signers) =
                 status.map_or((0, 0), |c| (c.unverified().relays.len(), c.signers().len()));
             tracing::info!(period, relays, signers, "a new consensus");
-            self.save();
+            _ = self.save();
         } else {
             tracing::warn!(period, "too few authorities signed: no consensus of this period");
         }
@@ -319,7 +343,7 @@ impl Shared {
             match fetch::newest(&self.network, have, now_ms() / 1000).await {
                 Ok(Some(signed)) => {
                     self.book.lock().adopt(signed);
-                    self.save();
+                    _ = self.save();
                 }
                 Ok(None) => {}
                 Err(e) => tracing::debug!("nobody has a consensus: {e}"),
@@ -331,8 +355,9 @@ impl Shared {
         }
     }
 
-    fn save(&self) {
-        let Some(folder) = &self.folder else { return };
+    /// False if what must survive a restart could not be written.
+    fn save(&self) -> bool {
+        let Some(folder) = &self.folder else { return true };
         let (state, consensus) = {
             let book = self.book.lock();
             (book.state(), book.consensus())
@@ -341,7 +366,9 @@ impl Shared {
             .and_then(|()| consensus.map_or(Ok(()), |c| replace(&folder.join(CONSENSUS), &c.to_bytes())));
         if let Err(e) = result {
             tracing::error!("the authority's state cannot be written to {}: {e}", folder.display());
+            return false;
         }
+        true
     }
 }
 
@@ -355,12 +382,16 @@ async fn futures<F: Future<Output = ()>>(all: impl Iterator<Item = F>) {
     .await;
 }
 
-async fn sleep_until(ms: u64) {
-    // In steps, because the clock may be set meanwhile.
+/// In steps, because the clock may be set meanwhile. False: it was set back by so much that this is the wrong time to
+/// wait for.
+async fn sleep_until(ms: u64, length: u64) -> bool {
     loop {
         let left = ms.saturating_sub(now_ms());
         if left == 0 {
-            return;
+            return true;
+        }
+        if left > 2 * length * 1000 {
+            return false;
         }
         tokio::time::sleep(Duration::from_millis(left.min(5000))).await;
     }
@@ -381,5 +412,11 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = std::fs::File::create(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&new, path)
+    std::fs::rename(&new, path)?;
+    // The folder's entry, too, or a power cut brings the old file back. Not every system can.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -351,6 +351,11 @@ impl Client {
         self.shared.entries.unsaved_guards()
     }
 
+    /// What [`Client::unsaved_guards`] gave could not be written: it gives them again.
+    pub fn guards_not_saved(&self) {
+        self.shared.entries.not_saved();
+    }
+
     /// The home relay that others are told of.
     pub fn home(&self) -> Option<Key> {
         self.shared.homes.first()

@@ -20,7 +20,11 @@ use x25519_dalek::StaticSecret;
 
 /// The longest frame. The largest honest one is a packet with its type and the cipher's tag.
 pub const MAX_FRAME: usize = 4096;
+/// What stands before a packet that is to be passed on: the next relay's id.
+const PASS_LEN: usize = 32;
 const TAG_LEN: usize = 16;
+/// Bytes of a packet in its frame: length, type, room for the next relay's id, packet, tag.
+pub const PACKET_FRAME_LEN: usize = 4 + 1 + PASS_LEN + PACKET_LEN + TAG_LEN;
 const MAX_PLAIN: usize = MAX_FRAME - TAG_LEN;
 /// Bytes that a link reads at once, when there are as many.
 const MAX_READ: usize = 256 * 1024;
@@ -105,7 +109,8 @@ pub enum Frame {
 impl Frame {
     fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Packet(p) => [&[0], p.as_slice()].concat(),
+            // As long as one that is passed on: who watches the line sees no difference.
+            Self::Packet(p) => [&[0; 1 + PASS_LEN][..], p.as_slice()].concat(),
             Self::Deliver(n, mail) => {
                 let padding = [0; PAYLOAD_LEN];
                 let len = (mail.bytes.len() as u16).to_be_bytes();
@@ -133,7 +138,10 @@ impl Frame {
             })
         };
         match bytes.split_first() {
-            Some((0, p)) if p.len() == PACKET_LEN => Ok(Self::Packet(p.to_vec())),
+            Some((0, p)) if p.len() == PASS_LEN + PACKET_LEN => match p.split_at(PASS_LEN) {
+                (padding, packet) if padding.iter().all(|b| *b == 0) => Ok(Self::Packet(packet.to_vec())),
+                _ => Err(LinkError::Protocol("a packet with padding that is none")),
+            },
             Some((0, _)) => Err(LinkError::Protocol("a packet of another length")),
             Some((1, rest)) => mail(rest).ok_or(LinkError::Protocol("a delivery that is not one")),
             Some((2, rest)) if rest.len() == 8 => {
@@ -141,7 +149,7 @@ impl Frame {
             }
             Some((3, [])) => Ok(Self::Ping),
             Some((4, [])) => Ok(Self::Pong),
-            Some((6, rest)) if rest.len() == 32 + PACKET_LEN => match rest.split_first_chunk() {
+            Some((6, rest)) if rest.len() == PASS_LEN + PACKET_LEN => match rest.split_first_chunk() {
                 Some((next, packet)) => Ok(Self::Pass { next: *next, packet: packet.to_vec() }),
                 None => Err(LinkError::Protocol("a packet for nobody")),
             },
@@ -437,6 +445,14 @@ mod tests {
             assert_eq!(&s.reader.read().await.expect("reads"), f);
             assert_eq!(&cr.read().await.expect("reads"), f);
         }
+    }
+
+    #[test]
+    fn packets_and_answers_look_alike_on_the_line() {
+        let packet = Frame::Packet(vec![5; PACKET_LEN]).encode();
+        let pass = Frame::Pass { next: [1; 32], packet: vec![5; PACKET_LEN] }.encode();
+        assert_eq!(packet.len(), pass.len());
+        assert_eq!(packet.len() + TAG_LEN + 4, PACKET_FRAME_LEN);
     }
 
     #[tokio::test]

@@ -24,10 +24,13 @@ use crate::Key;
 use crate::packet::{Opened, PacketError, Unwrapped};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The most packets held at once; beyond it new ones are refused, which the links turn into back-pressure.
 pub const MAX_HELD: usize = 65_536;
+
+/// The longest delay that is accepted while more than a quarter of the room is taken: a hundred times the default mean.
+const SCARCE_DELAY: Duration = Duration::from_secs(5);
 
 /// Why a packet was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -160,6 +163,10 @@ impl Mix {
         if !room {
             return Err(Refused::Full("too many packets wait"));
         }
+        // Who asks for long delays takes others' room: when it gets scarce, there is none for that.
+        if self.held.len() > MAX_HELD / 4 && opened.delay() > SCARCE_DELAY {
+            return Err(Refused::Full("too many packets wait for one with such a delay"));
+        }
         filter.insert(tag).map_err(|_| Refused::Full("the replay filter has no room"))?;
         Ok(opened)
     }
@@ -257,7 +264,6 @@ impl Default for Mix {
 mod tests {
     use super::*;
     use crate::packet::{self, EpochSecret, Hop, MESSAGE, Mail, build};
-    use std::time::Duration;
     use x25519_dalek::{PublicKey, StaticSecret};
 
     fn hop(secret: &StaticSecret, id: u8, ms: u64) -> Hop {

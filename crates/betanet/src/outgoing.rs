@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use x25519_dalek::StaticSecret;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// A relay that is down for longer gets nothing of what waits for it: senders have sent that again.
+const KEEP_WAITING: Duration = Duration::from_secs(30);
 const LAST_BACKOFF: Duration = Duration::from_secs(10);
 /// How long a client's link may be silent after something was written. Relays give each other [`IDLE_TIMEOUT`], since a
 /// full one pauses its reading.
@@ -72,6 +74,11 @@ impl QueueSender {
         self.frames.send(frames).map_err(|_| QueueError::Closed)
     }
 
+    /// Frames that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
     /// The share of the queue that is taken.
     pub(crate) fn filled(&self) -> f64 {
         self.waiting.load(Ordering::Acquire) as f64 / self.most as f64
@@ -83,6 +90,11 @@ impl QueueReceiver {
         let frames = self.frames.recv().await?;
         self.waiting.fetch_sub(frames.len(), Ordering::AcqRel);
         Some(frames)
+    }
+
+    /// True if nobody can put anything in any more.
+    fn is_closed(&self) -> bool {
+        self.frames.is_closed()
     }
 
     fn try_recv(&mut self) -> Option<Frames> {
@@ -127,6 +139,7 @@ pub(crate) async fn keep(
 ) {
     let mut backoff = FIRST_BACKOFF;
     let mut waiting: Option<Frames> = None;
+    let mut since_up = Instant::now();
     loop {
         if target.lazy && waiting.is_none() {
             tokio::select! {
@@ -135,6 +148,9 @@ pub(crate) async fn keep(
                     Some(frames) => waiting = Some(frames),
                     None => return,
                 },
+            }
+            if backoff == FIRST_BACKOFF {
+                since_up = Instant::now();
             }
         }
         let connected = Instant::now();
@@ -150,11 +166,24 @@ pub(crate) async fn keep(
         match result {
             Ok(()) => return, // nobody sends any more
             Err(e) => {
+                if *state.borrow() == LinkState::Up {
+                    since_up = Instant::now();
+                }
                 if *state.borrow() == LinkState::Up && connected.elapsed() > LAST_BACKOFF {
                     backoff = FIRST_BACKOFF;
                 }
                 tracing::debug!(relay = %crate::short(&target.remote), "link down: {e}");
                 state.send_replace(LinkState::Down(e.to_string()));
+            }
+        }
+        if target.lazy {
+            // Nobody will hand over more; or the relay has been gone for so long that what waits is of no more use.
+            if queue.is_closed() {
+                return;
+            }
+            if since_up.elapsed() > KEEP_WAITING {
+                waiting = None;
+                while queue.try_recv().is_some() {}
             }
         }
         tokio::select! {

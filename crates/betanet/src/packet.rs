@@ -89,6 +89,11 @@ impl Tables {
         Ok(table)
     }
 
+    /// Forgets the tables of keys that are used no more.
+    pub fn retain(&self, in_use: impl Fn(&Key) -> bool) {
+        self.0.write().retain(|key, _| in_use(key));
+    }
+
     /// Wraps `message` for the hops in order; the last one puts it into `mailbox`.
     ///
     /// # Errors
@@ -249,6 +254,14 @@ impl Opened {
     /// The epoch of the key that it was built for.
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// How long it asks to be held.
+    pub fn delay(&self) -> Duration {
+        match self.routed {
+            Routed::Forward { delay, .. } => delay,
+            Routed::Last { .. } => Duration::ZERO,
+        }
     }
 
     /// The tag by which a replay is recognised: 8 of its 32 bytes. That two of a hundred million packets have the

@@ -307,7 +307,7 @@ pub(crate) struct UseArgs {
     /// Over how many relays everything goes: private three, confidential five. Confidential unless the network is too
     /// small.
     #[arg(long, value_enum)]
-    pub(crate) privacy: Option<Privacy>,
+    pub(crate) privacy: Option<Reach>,
     /// Cover traffic: off, mobile, standard or strong. It also limits how fast anything goes.
     #[arg(long, value_name = "PROFILE", default_value = "off")]
     pub(crate) cover: betanet::cover::Profile,
@@ -363,18 +363,18 @@ pub(crate) struct SocksArgs {
     pub(crate) network: UseArgs,
 }
 
-/// How far messages go through the mixnet.
+/// Over how many relays streams go, on either side.
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Privacy {
+pub(crate) enum Reach {
     /// Over three relays.
     Private,
     /// Over five relays.
     Confidential,
 }
 
-/// How far messages between a contact and me go.
+/// How far messages go through the mixnet.
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum ChatPrivacy {
+pub(crate) enum Privacy {
     /// Over three relays.
     Private,
     /// Over five relays.
@@ -410,7 +410,7 @@ pub(crate) enum ChatCommand {
         contact: String,
         /// private: three relays; confidential: five; secret: five to a meeting point and five from there.
         #[arg(value_enum)]
-        level: ChatPrivacy,
+        level: Privacy,
     },
     /// Send a message; - reads it from standard input.
     Send {

@@ -562,18 +562,16 @@ impl Network {
                 }
                 newer
             };
+            // The entries first: drawn anew at each start, they would be no pinned ones.
+            if let Some(guards) = guards
+                && let Err(e) = keep_guards(core, &view.network(), guards).await
+            {
+                client.guards_not_saved();
+                return Err(e);
+            }
             if newer {
                 let mut conn = core.pool.acquire().await.map_err(database)?;
                 renew(&mut conn, view.signed()).await?;
-            }
-            if let Some(guards) = guards {
-                let mut conn = core.pool.acquire().await.map_err(database)?;
-                sqlx::query("UPDATE node_networks SET guards = ? WHERE id = ?")
-                    .bind(guards)
-                    .bind(view.network().as_slice())
-                    .execute(&mut *conn)
-                    .await
-                    .map_err(database)?;
             }
         }
         Ok(())
@@ -598,7 +596,7 @@ impl Network {
         let Some(client) = self.primary_client() else { return };
         let online = client.entries_up() > 0;
         if absence.look(Instant::now(), &client.home_state(), online)
-            && let Err(e) = home::change(core, &client.view().network(), None).await
+            && let Err(e) = home::leave(core, &client.view().network()).await
         {
             tracing::warn!("the home relay does not answer, and there is no other: {e}");
         }
@@ -732,6 +730,17 @@ impl Network {
             relay.shutdown().await;
         }
     }
+}
+
+async fn keep_guards(core: &Core, network: &Key, guards: Vec<u8>) -> Result<()> {
+    let mut conn = core.pool.acquire().await.map_err(database)?;
+    sqlx::query("UPDATE node_networks SET guards = ? WHERE id = ?")
+        .bind(guards)
+        .bind(network.as_slice())
+        .execute(&mut *conn)
+        .await
+        .map_err(database)?;
+    Ok(())
 }
 
 async fn prune(core: &Arc<Core>) -> Result<()> {

@@ -14,12 +14,13 @@ fn fresh_id() -> String {
     format!("field-{n}")
 }
 
-fn frame(id: &str, label: &'static str, hint: String, input: AnyView) -> AnyView {
+fn frame(id: &str, label: &'static str, hint: String, input: AnyView, refusal: Option<AnyView>) -> AnyView {
     let hint = (!hint.is_empty()).then(|| view! { <small id=format!("{id}-hint")>{hint}</small> });
     view! {
         <div class="field">
             <label for=id.to_owned()>{label}</label>
             {input}
+            {refusal}
             {hint}
         </div>
     }
@@ -43,9 +44,25 @@ pub(crate) fn TextField(
     #[prop(optional)] max: Option<u32>,
     #[prop(optional)] required: bool,
     #[prop(optional)] autofocus: bool,
+    /// Why the node refused what is in it; its mark is the field's with `-error`.
+    #[prop(optional, into)]
+    refusal: Option<Signal<Option<String>>>,
 ) -> impl IntoView {
     let id = fresh_id();
-    let described = (!hint.is_empty()).then(|| format!("{id}-hint"));
+    let hinted = (!hint.is_empty()).then(|| format!("{id}-hint"));
+    let refused = move || refusal.is_some_and(|r| r.with(Option::is_some));
+    let refusal_id = format!("{id}-refusal");
+    let described = {
+        let refusal_id = refusal_id.clone();
+        move || if refused() { Some(refusal_id.clone()) } else { hinted.clone() }
+    };
+    let refusal = refusal.map(|refusal| {
+        let mark = testid.map(|t| format!("{t}-error"));
+        let show = move |text: String| {
+            view! { <p class="field-refusal" id=refusal_id.clone() role="alert" data-testid=mark.clone()>{text}</p> }
+        };
+        (move || refusal.get().map(&show)).into_any()
+    });
     let input = view! {
         <input
             id=id.clone()
@@ -61,10 +78,11 @@ pub(crate) fn TextField(
             max=max
             required=required
             autofocus=autofocus
+            aria-invalid=move || refused().then_some("true")
             aria-describedby=described
         />
     };
-    frame(&id, label, hint, input.into_any())
+    frame(&id, label, hint, input.into_any(), refusal)
 }
 
 /// Several lines of text.
@@ -99,7 +117,7 @@ pub(crate) fn TextArea(
             aria-describedby=described
         ></textarea>
     };
-    frame(&id, label, hint, input.into_any())
+    frame(&id, label, hint, input.into_any(), None)
 }
 
 /// On or off.

@@ -1,15 +1,22 @@
-//! The mixnet: its health, its relays by layer, and the paths that messages took.
+//! The mixnet: what it promises now, cover traffic, the paths that messages took, its relays by layer, and a mixnode on
+//! this device.
 
+mod cover;
+mod health;
+mod mixnode;
 mod path;
 mod relays;
 
-use crate::components::{Badge, Card, Fact, Glyph, Loaded, Notice, Page, TestNetwork};
+use crate::components::{Fact, Glyph, Loaded, Page, TestNetwork};
 use crate::format;
 use crate::route::Route;
 use crate::store::store;
 use crate::words;
-use fog_api::{GetNetwork, MixnetView, NetworkView};
+use cover::Cover;
+use fog_api::{GetNetwork, GetSettings, MixnetView};
+use health::Health;
 use leptos::prelude::*;
+use mixnode::Mixnode;
 use path::{MessagePath, RecentMessages};
 use relays::Relays;
 
@@ -18,6 +25,7 @@ use relays::Relays;
 pub(crate) fn Circuits(message: Option<String>) -> impl IntoView {
     let network = store().network;
     network.ensure(GetNetwork {});
+    store().settings.ensure(GetSettings {});
     match message {
         Some(message) => view! {
             <Page
@@ -34,58 +42,15 @@ pub(crate) fn Circuits(message: Option<String>) -> impl IntoView {
             <Page title="Circuits" subtitle="Every message travels over three relays that mix it with others." testid="circuits">
                 <Loaded load=network.load retry=move |()| network.read(GetNetwork {}) lines=6>
                     <Health />
+                    <Cover />
                     <RecentMessages />
                     <Networks />
+                    <Mixnode />
                 </Loaded>
             </Page>
         }
         .into_any(),
     }
-}
-
-#[component]
-fn Health() -> impl IntoView {
-    let network = store().network;
-    let count = move |f: fn(&NetworkView) -> u64| {
-        Signal::derive(move || network.part(|n| format::count(f(n)), String::new()))
-    };
-    let test = Memo::new(move |_| network.part(|n| n.networks.iter().any(|m| m.test), false));
-    view! {
-        <Card testid="network-health">
-            <div class="headline">
-                <Badge
-                    text=Signal::derive(move || network.part(|n| words::network(n.health).0.into(), String::new()))
-                    tone=Signal::derive(move || network.part(|n| words::network(n.health).1, words::Tone::Calm))
-                    testid="network-state"
-                />
-                {move || test.get().then(|| view! { <TestNetwork /> })}
-            </div>
-            <p class="lead">{move || network.part(|n| n.reason.clone(), String::new())}</p>
-            {move || {
-                test.get()
-                    .then(|| {
-                        view! {
-                            <Notice
-                                tone=words::Tone::Warn
-                                text="In a test network all relays run on one device, so whoever owns it can see who writes to whom. What you write stays sealed. Configure a directory to use relays of others."
-                            />
-                        }
-                    })
-            }}
-            <dl class="facts">
-                <Fact label="Packets sent" value=count(|n| n.packets_sent) />
-                <Fact label="Packets received" value=count(|n| n.packets_received) />
-                <Fact label="Sent again" value=count(|n| n.packets_resent) />
-                <Fact label="Mixed for others" value=count(|n| n.packets_mixed) />
-                <Fact label="Replays refused" value=count(|n| n.replays_refused) />
-                <Fact
-                    label="Mean delay a hop"
-                    value=Signal::derive(move || network.part(|n| format::duration(n.mean_delay), String::new()))
-                />
-            </dl>
-        </Card>
-    }
-    .into_any()
 }
 
 #[component]
@@ -119,32 +84,43 @@ fn Mixnet(mixnet: Signal<Option<MixnetView>>) -> impl IntoView {
     let (test, own, linked) = (flag(|m| m.test), flag(|m| m.own), flag(|m| m.home_connected));
     let title = move || if own.get() { "This device's network" } else { "Joined network" };
     let id = move || mixnet.with(|m| m.as_ref().map(|m| format::short_id(&m.id))).unwrap_or_default();
-    let valid = Memo::new(move |_| {
-        let until = mixnet.with(|m| m.as_ref().map(|m| m.valid_until)).unwrap_or_default();
-        let now = store().now.get();
-        if until < now {
-            "Its list of relays has run out".to_owned()
-        } else {
-            format!(
-                "Its list of relays is valid for {}",
-                format::relative(until, now).trim_start_matches("in ")
-            )
+    let part = move |f: fn(&MixnetView, f64) -> Option<String>| {
+        Memo::new(move |_| mixnet.with(|m| m.as_ref().and_then(|m| f(m, store().now.get()))))
+    };
+    let ends = part(|m, now| Some(ahead(m.valid_until, now).unwrap_or_else(|| "It has run out".into())));
+    let signed = part(|m, _| if m.own { None } else { words::signatures(m.signed_by, m.authorities) });
+    let keys = part(|m, now| Some(ahead(m.epoch_ends?, now).unwrap_or_else(|| "now".into())));
+    let optional = |label: &'static str, testid: &'static str, value: Memo<Option<String>>| {
+        move || {
+            let there = value.with(Option::is_some);
+            let value = Signal::derive(move || value.get().unwrap_or_default());
+            there.then(|| view! { <Fact label value testid /> })
         }
-    });
+    };
     view! {
         <section class="card" data-testid="mixnet">
             <header class="card-head">
                 <h2>{title} " " <small class="mono">{id}</small></h2>
                 <div class="card-aside">{move || test.get().then(|| view! { <TestNetwork /> })}</div>
             </header>
-            <p class="hint">
-                {move || if linked.get() { "Linked to the home relay. " } else { "Not linked to the home relay. " }}
-                {move || valid.get()} "."
-            </p>
+            <dl class="facts">
+                <Fact
+                    label="Home relay"
+                    value=Signal::derive(move || if linked.get() { "Linked" } else { "Not linked" }.to_owned())
+                />
+                {optional("Directory signed by", "signatures", signed)}
+                {optional("Directory ends", "directory-ends", ends)}
+                {optional("Relays' keys change", "keys-change", keys)}
+            </dl>
             <Relays mixnet />
         </section>
     }
     .into_any()
+}
+
+/// In how long something is; none if it is over.
+fn ahead(time: f64, now: f64) -> Option<String> {
+    (time > now).then(|| format!("in {}", format::rough(time - now)))
 }
 
 /// The icon of a relay, for the parts of this screen.

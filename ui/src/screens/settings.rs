@@ -2,10 +2,11 @@
 
 use crate::components::{Button, Card, CopyButton, Fact, Loaded, Look, Notice, Page, Switch, TextField};
 use crate::core_link::call;
+use crate::route::Route;
 use crate::store::store;
 use crate::theme::{self, Theme};
 use crate::words::{self, Tone};
-use fog_api::{AppState, GetSettings, Me, SecretStorage, SetPassphrase, SetSettings, Settings as Values};
+use fog_api::{AppState, GetSettings, Me, SecretStorage, SetPassphrase, Settings as Values};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -36,10 +37,7 @@ pub(crate) fn Settings() -> impl IntoView {
 
 /// Changes some settings and leaves the others as the node has them.
 fn change(edit: impl FnOnce(&mut Values)) {
-    let settings = store().settings;
-    let Some(mut values) = settings.value.get_untracked() else { return };
-    edit(&mut values);
-    store().act(SetSettings { settings: values }, move |values| settings.put(values));
+    store().change_settings(edit, |error| store().complain(&error));
 }
 
 /// A part of who I am. Reactive.
@@ -172,6 +170,10 @@ fn Privacy() -> impl IntoView {
                 set=|on| change(|s| s.jobs_from_accepted_only = on)
                 testid="settings-accepted-only"
             />
+            <p class="hint">
+                "Cover traffic, and a mixnode on this device, are on the screen "
+                <a href=Route::Circuits(None).href()>"Circuits"</a> "."
+            </p>
         </Card>
     }
     .into_any()

@@ -8,13 +8,19 @@ use crate::directory::vote::{SignedVote, Vote};
 use crate::directory::{
     DirectoryError, MAX_RELAYS, Network, SignedConsensus, SignedDescriptor, consensus::equivocators,
 };
+use crate::lottery::same_subnet;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Periods whose votes and signatures are kept: the next one and the last one.
 const ROUNDS: usize = 2;
+/// Periods that are remembered as voted on.
+const VOTED: usize = 64;
+/// Relays of one network (/16, or /32 of IPv6) that are taken: one person cannot fill the directory from a few places.
+const MAX_OF_ONE_NETWORK: usize = 64;
 
 /// An authority's state, without IO.
 pub struct Book {
@@ -26,8 +32,10 @@ pub struct Book {
     measures: Measures,
     consensus: Option<Arc<SignedConsensus>>,
     rounds: BTreeMap<u64, Round>,
-    /// The newest period on which this authority voted. It never votes on one twice.
-    voted: u64,
+    /// The last periods on which this authority voted. It never votes on one twice.
+    voted: VecDeque<u64>,
+    /// Where relays answered by themselves: only those are voted for.
+    reachable: BTreeMap<Key, SocketAddr>,
     accused: BTreeSet<Key>,
 }
 
@@ -35,8 +43,9 @@ pub struct Book {
 struct State {
     relays: Vec<SignedDescriptor>,
     measures: Measures,
-    voted: u64,
+    voted: VecDeque<u64>,
     accused: Vec<Key>,
+    reachable: BTreeMap<Key, SocketAddr>,
 }
 
 impl Book {
@@ -51,7 +60,8 @@ impl Book {
             measures: Measures::default(),
             consensus: None,
             rounds: BTreeMap::new(),
-            voted: 0,
+            voted: VecDeque::new(),
+            reachable: BTreeMap::new(),
             accused: BTreeSet::new(),
         }
     }
@@ -63,10 +73,14 @@ impl Book {
                 Some(c) if c.unverified().valid_after > newer_than => Answer::Document(c.to_bytes()),
                 _ => Answer::Nothing,
             },
-            Request::Publish(descriptor) => match self.publish(link, descriptor, now_unix) {
-                Ok(()) => Answer::Taken,
-                Err(why) => Answer::Refused(why),
-            },
+            Request::Publish(descriptor) => {
+                match check(&descriptor, &self.network, now_unix)
+                    .and_then(|()| self.publish(link, descriptor))
+                {
+                    Ok(()) => Answer::Taken,
+                    Err(why) => Answer::Refused(why),
+                }
+            }
             Request::Vote { period, authority, unless } => {
                 let vote = self.rounds.get(&period).and_then(|r| r.vote(&authority));
                 match vote.filter(|v| Some(v.digest()) != unless) {
@@ -83,8 +97,13 @@ impl Book {
 
     /// Takes a relay's descriptor. The link proves that whoever sends it has the relay's key: nobody can describe a
     /// relay that is not theirs.
-    fn publish(&mut self, link: &Key, signed: SignedDescriptor, now_unix: u64) -> Result<(), String> {
-        let descriptor = signed.verify_fresh(&self.network, now_unix).map_err(|e| e.to_string())?;
+    ///
+    /// The descriptor is checked already ([`check`]), which takes some milliseconds.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn publish(&mut self, link: &Key, signed: SignedDescriptor) -> Result<(), String> {
+        let descriptor = signed.unverified();
         if descriptor.id != *link {
             return Err("the descriptor is not of the relay that sent it".into());
         }
@@ -93,46 +112,80 @@ impl Book {
             if known.identity != descriptor.identity {
                 return Err("this relay is known with another identity key".into());
             }
-            if known.published >= descriptor.published {
-                return Ok(()); // it sent a newer one already
+            if known == descriptor {
+                return Ok(());
             }
-        } else if self.relays.len() >= MAX_RELAYS {
-            return Err("the directory is full".into());
+            if known.published >= descriptor.published {
+                return Err("a newer descriptor is here already: check the relay's clock".into());
+            }
+        } else {
+            let address = descriptor.address.ip();
+            let near = self.relays.values().filter(|r| same_subnet(r.unverified().address.ip(), address));
+            if near.count() >= MAX_OF_ONE_NETWORK {
+                return Err("there are too many relays in this network already".into());
+            }
+            if self.relays.len() >= MAX_RELAYS {
+                self.evict();
+            }
         }
         self.relays.insert(*link, signed);
         Ok(())
     }
 
-    /// This authority's vote for a period, made when it is first asked for. None if it voted before and forgot how:
-    /// it never votes twice.
-    pub fn vote(&mut self, period: u64) -> Option<SignedVote> {
-        let me = self.me();
-        if let Some(vote) = self.rounds.get(&period).and_then(|r| r.vote(&me)) {
-            return Some(vote.clone());
+    /// The address of a relay that did not answer there yet, to be tried.
+    pub fn to_try(&self, relay: &Key) -> Option<SocketAddr> {
+        let address = self.relays.get(relay)?.unverified().address;
+        (self.reachable.get(relay) != Some(&address)).then_some(address)
+    }
+
+    /// A relay proved its key at this address.
+    pub fn answered(&mut self, relay: &Key, address: SocketAddr) {
+        if self.relays.contains_key(relay) {
+            self.reachable.insert(*relay, address);
         }
-        if period <= self.voted {
+    }
+
+    /// Makes this authority's vote for a period, which nobody sees before [`Book::cast`]: between the two, it is to be
+    /// written down that there is one. None if it voted on this period before: it never votes twice.
+    pub fn make_vote(&mut self, period: u64) -> Option<SignedVote> {
+        let me = self.me();
+        if self.voted.contains(&period) {
             return None;
         }
-        self.forget_gone(period);
         self.measures.estimate();
-        let relays = self.relays.values().map(|signed| {
+        let reached = |r: &&SignedDescriptor| {
+            let descriptor = r.unverified();
+            self.reachable.get(&descriptor.id) == Some(&descriptor.address)
+        };
+        let relays = self.relays.values().filter(reached).map(|signed| {
             let descriptor = signed.unverified();
             let stake = self.stakes.get(&descriptor.id).copied().unwrap_or_default();
             (signed.clone(), self.measures.standing(&descriptor.id, stake))
         });
         let previous = self.consensus.as_ref().map(|c| c.unverified());
         let vote = Vote::new(&self.network, me, period, previous, relays).sign(&self.key);
-        self.voted = period;
-        self.round(period).take(vote.clone());
+        self.voted.push_back(period);
+        if self.voted.len() > VOTED {
+            self.voted.pop_front();
+        }
         Some(vote)
     }
 
-    fn forget_gone(&mut self, now_unix: u64) {
-        // A day and a half: a relay that is back sooner keeps its reputation.
-        const GONE: u64 = 36 * 3600;
-        self.relays.retain(|_, r| r.unverified().published + GONE >= now_unix);
-        let relays = &self.relays;
-        self.measures.retain(|id| relays.contains_key(id));
+    /// The vote is there for all to see.
+    pub fn cast(&mut self, vote: SignedVote) {
+        let period = vote.unverified().period;
+        self.round(period).take(vote);
+    }
+
+    /// Makes room: the relay goes that was heard of the longest ago. A clock that was wrong for a moment wipes nobody.
+    fn evict(&mut self) {
+        let oldest = self.relays.values().min_by_key(|r| r.unverified().published).map(|r| r.unverified().id);
+        if let Some(id) = oldest {
+            self.relays.remove(&id);
+            self.reachable.remove(&id);
+            let relays = &self.relays;
+            self.measures.retain(|id| relays.contains_key(id));
+        }
     }
 
     /// Takes a verified vote of another authority for a period that is under way.
@@ -257,8 +310,9 @@ impl Book {
         let state = State {
             relays: self.relays.values().cloned().collect(),
             measures: self.measures.clone(),
-            voted: self.voted,
+            voted: self.voted.clone(),
             accused: self.accused(),
+            reachable: self.reachable.clone(),
         };
         postcard::to_allocvec(&state).unwrap_or_default() // plain data: postcard cannot fail on it
     }
@@ -270,10 +324,18 @@ impl Book {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), DirectoryError> {
         let state: State = postcard::from_bytes(bytes).map_err(|_| DirectoryError::Malformed)?;
         self.relays = state.relays.into_iter().map(|r| (r.unverified().id, r)).collect();
-        (self.measures, self.voted) = (state.measures, state.voted);
+        (self.measures, self.voted, self.reachable) = (state.measures, state.voted, state.reachable);
         self.accused = state.accused.into_iter().collect();
         Ok(())
     }
+}
+
+/// What an authority asks of a descriptor before it takes it.
+///
+/// # Errors
+/// What is wrong with it, for its relay.
+pub(super) fn check(descriptor: &SignedDescriptor, network: &Network, now_unix: u64) -> Result<(), String> {
+    descriptor.verify_fresh(network, now_unix).map(|_| ()).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ const NEW: Measure = Measure { performance: 1.0, reputation: 0.0 };
 /// it takes some 45 periods: fifteen hours, with twenty minutes each.
 const REPUTATION_STEP: f64 = 0.05;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The mean delay of the loops: what clients have unless they change it.
+const MEAN_DELAY: Duration = Duration::from_millis(50);
 /// Loops that are kept, at the most.
 const MAX_LOOPS: usize = 4000;
 /// Steps of the estimate.
@@ -151,7 +153,8 @@ impl Prober {
             consensus,
             mailbox: StaticSecret::random(),
             homes: vec![home],
-            mean_delay: Duration::ZERO,
+            // As everybody's packets: a relay cannot treat these better than others.
+            mean_delay: MEAN_DELAY,
             cover: Profile::Off,
             entries: Entries::All,
         });

@@ -51,7 +51,9 @@ impl Round {
             .filter(|(authority, _)| !self.double.contains(*authority))
             .map(|(_, v)| v.unverified())
             .collect();
-        self.signed = tally(network, period, &counted).map(|document| document.sign([key]));
+        // One that nobody could use is not signed: the last good one holds for longer.
+        let usable = tally(network, period, &counted).filter(|document| document.check().is_ok());
+        self.signed = usable.map(|document| document.sign([key]));
         self.signed.is_some()
     }
 

@@ -11,6 +11,7 @@ use crate::wakeup::Wakeup;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -40,6 +41,7 @@ pub(super) enum Choice {
 pub(super) struct Links {
     links: Mutex<HashMap<Key, Link>>,
     guards: Mutex<Option<Guards>>,
+    not_saved: AtomicBool,
 }
 
 impl Links {
@@ -48,7 +50,7 @@ impl Links {
             Entries::Pinned(guards) => Some(guards),
             Entries::All => None,
         };
-        Self { links: Mutex::default(), guards: Mutex::new(guards) }
+        Self { links: Mutex::default(), guards: Mutex::new(guards), not_saved: AtomicBool::new(false) }
     }
 
     /// Makes links to the entries that should have one, and ends those to others.
@@ -114,7 +116,13 @@ impl Links {
     pub(super) fn unsaved_guards(&self) -> Option<Vec<u8>> {
         let mut guards = self.guards.lock();
         let guards = guards.as_mut()?;
-        guards.take_unsaved().then(|| guards.to_bytes())
+        let unsaved = guards.take_unsaved() | self.not_saved.swap(false, Ordering::AcqRel);
+        unsaved.then(|| guards.to_bytes())
+    }
+
+    /// What was given could not be written.
+    pub(super) fn not_saved(&self) {
+        self.not_saved.store(true, Ordering::Release);
     }
 
     /// The entry of a packet.

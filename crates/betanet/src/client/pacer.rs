@@ -121,8 +121,12 @@ pub(super) fn send_loop(shared: &Shared, level: Level) -> Result<(), SendError> 
     let relays = hops[..measured].iter().map(|h| h.relay).collect();
     let number = shared.loops.lock().sent(relays, Instant::now());
     let message = shared.tag.message(&mut rand::rng(), number, MAX_MESSAGE);
-    let packet = shared.tables.build(&message, &hops, &shared.mailbox)?;
-    if let Err(e) = shared.entries.send(&hops[0].relay, Frame::Packet(packet)) {
+    let sent = shared
+        .tables
+        .build(&message, &hops, &shared.mailbox)
+        .map_err(SendError::from)
+        .and_then(|packet| shared.entries.send(&hops[0].relay, Frame::Packet(packet)));
+    if let Err(e) = sent {
         shared.loops.lock().forget(number);
         return Err(e);
     }

@@ -1,9 +1,11 @@
 //! What has to be looked after: epochs, a newer consensus, entries, and loops that got lost.
 
 use super::{Shared, count, unix_now};
+use crate::Key;
 use crate::fetch;
 use crate::view::View;
 use rand::RngExt;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +31,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
             // A large network's tickets take some tenths of a second.
             let all = shared.measures();
             if let Ok(view) = tokio::task::spawn_blocking(move || View::new(signed, now, all)).await {
+                let keys: HashSet<Key> =
+                    (1..=3).flat_map(|layer| view.layer(layer, false)).map(|(_, key)| *key).collect();
+                shared.tables.retain(|key| keys.contains(key));
                 let mut current = shared.view.write();
                 // A newer consensus may have come meanwhile.
                 if current.consensus().valid_after == view.consensus().valid_after {

@@ -1,6 +1,8 @@
 //! How much cover traffic, what it costs, and what it gives.
 
-use crate::packet::{MAX_MESSAGE, PACKET_LEN};
+use crate::link::PACKET_FRAME_LEN;
+use crate::packet::PAYLOAD_LEN;
+use crate::sphinx::IDENTIFIER_LEN;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +13,8 @@ pub const LOOP_SHARE: f64 = 0.2;
 const SECONDS_A_DAY: f64 = 86_400.0;
 /// What a link adds to a frame: 4 bytes of length, 1 of type, 16 of the cipher's tag.
 const FRAMING: usize = 4 + 1 + 16;
+/// A delivery says how long its content is.
+const LENGTH: usize = 2;
 /// A delivery and its receipt carry a number.
 const NUMBER: usize = 8;
 
@@ -47,19 +51,19 @@ impl Profile {
         }
     }
 
-    /// Mean bytes that a client sends in a day: a framed packet ([`PACKET_LEN`] + 21 bytes) for each slot, mail
-    /// included, and a receipt (29 bytes) for each loop that comes back. TCP and IP add about 4 %.
+    /// Mean bytes that a client sends in a day: a framed packet ([`PACKET_FRAME_LEN`]) for each slot, mail included,
+    /// and a receipt (29 bytes) for each loop that comes back. TCP and IP add about 4 %.
     pub fn bytes_a_day_up(self) -> u64 {
-        let slot = (PACKET_LEN + FRAMING) as f64;
+        let slot = PACKET_FRAME_LEN as f64;
         let receipt = (NUMBER + FRAMING) as f64;
         (self.packets_a_day() * (slot + LOOP_SHARE * receipt)).round() as u64
     }
 
     /// Mean bytes that a client receives in a day for its cover traffic: each loop that comes back is a delivery
-    /// ([`MAX_MESSAGE`] + 29 bytes). What others write comes on top; their drop packets end elsewhere. TCP and IP add
+    /// ([`PAYLOAD_LEN`] + 47 bytes). What others write comes on top; their drop packets end elsewhere. TCP and IP add
     /// about 4 %.
     pub fn bytes_a_day_down(self) -> u64 {
-        let delivery = (MAX_MESSAGE + NUMBER + FRAMING) as f64;
+        let delivery = (PAYLOAD_LEN + NUMBER + IDENTIFIER_LEN + LENGTH + FRAMING) as f64;
         (self.packets_a_day() * LOOP_SHARE * delivery).round() as u64
     }
 

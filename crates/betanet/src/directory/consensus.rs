@@ -183,11 +183,16 @@ impl Consensus {
         };
         // The network's first seeds, or the first ones after all authorities were gone for an epoch, are made of what
         // everybody knows: the relays' tickets are still theirs alone, but can be computed in advance.
-        let first = |epoch: u32| lottery::next_seed(&id, epoch, &[0; 32], &mut []);
-        [epoch, epoch + 1].map(|e| (e, seed(e).unwrap_or_else(|| first(e)))).to_vec()
+        [epoch, epoch + 1].map(|e| (e, seed(e).unwrap_or_else(|| Self::first_seed(&id, e)))).to_vec()
     }
 
-    fn check(&self) -> Result<(), DirectoryError> {
+    /// The seed of an epoch of which nothing is known that happened before.
+    pub(super) fn first_seed(network: &Key, epoch: u32) -> [u8; 32] {
+        lottery::next_seed(network, epoch, &[0; 32], &mut [])
+    }
+
+    /// Checks that clients can work with it.
+    pub(crate) fn check(&self) -> Result<(), DirectoryError> {
         let unusable = |why: &str| Err(DirectoryError::Unusable(why.into()));
         if self.relays.len() > MAX_RELAYS {
             return unusable("it lists too many relays");

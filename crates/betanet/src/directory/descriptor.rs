@@ -140,5 +140,6 @@ impl SignedDescriptor {
 /// True if the relay published this lately enough to count as running.
 pub(super) fn is_fresh(descriptor: &Descriptor, network: &Network, now_unix: u64) -> bool {
     let voting = u64::from(network.timing.voting);
-    descriptor.published <= now_unix + voting.max(60) && descriptor.published + LIFE * voting >= now_unix
+    descriptor.published <= now_unix.saturating_add(voting.max(60))
+        && descriptor.published.saturating_add(LIFE * voting) >= now_unix
 }

@@ -92,7 +92,12 @@ impl SignedVote {
             return Err(DirectoryError::Unusable("a vote names too many relays, or not two seeds".into()));
         }
         for (descriptor, standing) in &vote.relays {
-            descriptor.verify()?;
+            // The relay's own clock, or an old descriptor of it, must not stand in the way of its newest one.
+            if !is_fresh(descriptor.verify()?, network, vote.period) {
+                return Err(DirectoryError::Unusable(
+                    "a vote names a relay's descriptor of another time".into(),
+                ));
+            }
             if standing.reputation > 1000 || standing.performance > 1000 {
                 return Err(DirectoryError::Unusable("a vote holds impossible measurements".into()));
             }
@@ -155,7 +160,7 @@ pub fn tally(network: &Network, period: u64, votes: &[&Vote]) -> Option<Consensu
         network: network.clone(),
         valid_after: period,
         valid_until: period + network.timing.validity(),
-        seeds: majority(votes.iter().map(|v| &v.seeds)),
+        seeds: seeds(network, period, votes),
         relays,
     })
 }
@@ -174,14 +179,19 @@ fn median(of: &[&Seen]) -> Standing {
     }
 }
 
-/// What most say; of those that as many say, the smallest.
-fn majority<'a, T: Ord + Clone + Default + 'a>(said: impl Iterator<Item = &'a T>) -> T {
-    let mut counts: BTreeMap<&T, usize> = BTreeMap::new();
-    for value in said {
-        *counts.entry(value).or_default() += 1;
-    }
-    let most = counts.iter().max_by(|a, b| a.1.cmp(b.1).then_with(|| b.0.cmp(a.0)));
-    most.map(|(value, _)| (*value).clone()).unwrap_or_default()
+/// The seeds of the period's epoch and the next: what enough authorities say, else what everybody knows. A minority
+/// cannot choose one.
+fn seeds(network: &Network, period: u64, votes: &[&Vote]) -> Vec<(u32, [u8; 32])> {
+    let epoch = network.timing.epoch_at(period);
+    let agreed = |epoch: u32| {
+        let mut counts: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+        for (_, seed) in votes.iter().filter_map(|v| v.seeds.iter().find(|(e, _)| *e == epoch)) {
+            *counts.entry(*seed).or_default() += 1;
+        }
+        counts.into_iter().find(|(_, n)| *n >= network.threshold()).map(|(seed, _)| seed)
+    };
+    let id = network.id();
+    [epoch, epoch + 1].map(|e| (e, agreed(e).unwrap_or_else(|| Consensus::first_seed(&id, e)))).to_vec()
 }
 
 #[cfg(test)]

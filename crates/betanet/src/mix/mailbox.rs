@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 const MAX_MAILBOXES: usize = 4096;
 /// About 8 MiB: four messages of 1 MiB and many short ones.
 const MAX_QUEUED: usize = 4096;
+/// Messages in all mailboxes together: 268 MB.
+const MAX_ALL: usize = 131_072;
+/// Owners' links show signs of life more often.
+const MOMENT: Duration = Duration::from_secs(300);
 const EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
 /// A message that waits.
@@ -34,6 +38,8 @@ struct Mailbox {
 #[derive(Default)]
 pub struct Mailboxes {
     by_key: HashMap<Key, Mailbox>,
+    /// Messages in all of them.
+    queued: usize,
 }
 
 impl Mailboxes {
@@ -41,12 +47,21 @@ impl Mailboxes {
     pub fn register(&mut self, key: Key, now: Instant) -> bool {
         if self.by_key.len() >= MAX_MAILBOXES && !self.by_key.contains_key(&key) {
             self.expire(now);
-            if self.by_key.len() >= MAX_MAILBOXES {
+            if self.by_key.len() >= MAX_MAILBOXES && !self.evict(now) {
                 return false;
             }
         }
         self.by_key.entry(key).or_default().last_contact = Some(now);
         true
+    }
+
+    /// Forgets the empty mailbox whose owner has been away for the longest, if it is more than a moment: whoever opened
+    /// many keeps no place with them.
+    fn evict(&mut self, now: Instant) -> bool {
+        let away = |m: &Mailbox| now.saturating_duration_since(m.last_contact.unwrap_or(now));
+        let idle = self.by_key.iter().filter(|(_, m)| m.queue.is_empty() && away(m) > MOMENT);
+        let oldest = idle.max_by_key(|(_, m)| away(m)).map(|(key, _)| *key);
+        oldest.is_some_and(|key| self.by_key.remove(&key).is_some())
     }
 
     /// The owner's link is alive.
@@ -62,12 +77,19 @@ impl Mailboxes {
         let Some(mailbox) = self.by_key.get_mut(key) else { return false };
         while mailbox.queue.front().is_some_and(|q| now.saturating_duration_since(q.since) > EXPIRY) {
             mailbox.queue.pop_front();
+            self.queued -= 1;
         }
-        if mailbox.queue.len() >= MAX_QUEUED {
-            mailbox.queue.pop_front();
+        if (mailbox.queue.len() >= MAX_QUEUED || self.queued >= MAX_ALL)
+            && mailbox.queue.pop_front().is_some()
+        {
+            self.queued -= 1;
+        }
+        if self.queued >= MAX_ALL {
+            return false;
         }
         mailbox.last_number += 1;
         mailbox.queue.push_back(Queued { number: mailbox.last_number, mail, since: now });
+        self.queued += 1;
         true
     }
 
@@ -84,13 +106,21 @@ impl Mailboxes {
         if let Some(mailbox) = self.by_key.get_mut(key) {
             while mailbox.queue.front().is_some_and(|q| q.number <= number) {
                 mailbox.queue.pop_front();
+                self.queued -= 1;
             }
         }
     }
 
     /// Forgets mailboxes whose owners have been away for longer than messages are kept.
     pub fn expire(&mut self, now: Instant) {
-        self.by_key.retain(|_, m| m.last_contact.is_some_and(|t| now.saturating_duration_since(t) <= EXPIRY));
+        let queued = &mut self.queued;
+        self.by_key.retain(|_, m| {
+            let stays = m.last_contact.is_some_and(|t| now.saturating_duration_since(t) <= EXPIRY);
+            if !stays {
+                *queued -= m.queue.len();
+            }
+            stays
+        });
     }
 }
 
@@ -114,6 +144,37 @@ mod tests {
         assert!(boxes.put(&[1; 32], mail(0), hours(25)));
         boxes.expire(hours(48));
         assert!(!boxes.put(&[1; 32], mail(0), hours(48)));
+    }
+
+    #[test]
+    fn who_opens_many_keeps_nobody_out_and_all_mail_has_its_bound() {
+        let mut boxes = Mailboxes::default();
+        let now = Instant::now();
+        let key = |i: usize| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&i.to_le_bytes());
+            key
+        };
+        for i in 0..MAX_MAILBOXES {
+            assert!(boxes.register(key(i), now));
+        }
+        for i in 0..MAX_ALL {
+            assert!(boxes.put(&key(i % 64), mail(0), now));
+        }
+        assert!(!boxes.put(&key(64), mail(0), now), "nobody else's mail makes room");
+        assert!(boxes.put(&key(1), mail(0), now), "one's own does");
+        assert_eq!(boxes.queued, MAX_ALL);
+        boxes.acknowledge(&key(2), u64::MAX);
+        assert!(boxes.put(&key(64), mail(0), now));
+        // Later the empty ones make room, one by one; those with mail do not.
+        let later = now + MOMENT + Duration::from_secs(1);
+        assert!(boxes.register(key(usize::MAX), later));
+        assert_eq!(
+            (boxes.by_key.len(), boxes.unsent(&key(0), 0).count()),
+            (MAX_MAILBOXES, MAX_QUEUED.min(MAX_ALL / 64))
+        );
+        boxes.expire(now + EXPIRY + Duration::from_secs(1));
+        assert_eq!((boxes.queued, boxes.by_key.len()), (0, 1));
     }
 
     #[test]

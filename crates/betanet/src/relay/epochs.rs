@@ -30,6 +30,8 @@ pub(super) struct Epochs {
     folder: Option<PathBuf>,
     capacity: usize,
     keys: BTreeMap<u32, StaticSecret>,
+    /// What is on disk is not what is here.
+    unsaved: bool,
     accepted: BTreeSet<u32>,
 }
 
@@ -51,7 +53,14 @@ impl Epochs {
         folder: Option<PathBuf>,
         capacity: usize,
     ) -> io::Result<Self> {
-        let mut epochs = Self { timing, folder, capacity, keys: BTreeMap::new(), accepted: BTreeSet::new() };
+        let mut epochs = Self {
+            timing,
+            folder,
+            capacity,
+            keys: BTreeMap::new(),
+            unsaved: false,
+            accepted: BTreeSet::new(),
+        };
         if timing.epoch == 0 {
             epochs.keys.insert(0, keys.sphinx.clone());
         } else if let Some(folder) = &epochs.folder {
@@ -68,7 +77,7 @@ impl Epochs {
             let timing = self.timing;
             let before = self.keys.len();
             self.keys.retain(|epoch, _| now_unix < timing.accepted(*epoch).1);
-            let mut changed = self.keys.len() < before;
+            let mut changed = self.unsaved || self.keys.len() < before;
             // A key of the far future is from a time when the clock was wrong.
             self.keys.retain(|epoch, _| *epoch <= present.saturating_add(2 * AHEAD));
             for epoch in present..=present.saturating_add(AHEAD) {
@@ -77,9 +86,11 @@ impl Epochs {
                     StaticSecret::random()
                 });
             }
+            self.unsaved = changed;
             if changed && let Some(folder) = &self.folder {
                 write(&folder.join(FILE), &self.keys)?;
             }
+            self.unsaved = false;
         }
         let accepted: BTreeSet<u32> = self
             .keys
@@ -131,6 +142,10 @@ impl Epochs {
 
     /// The public keys, by epoch: what the directory may know.
     pub(super) fn public(&self, now_unix: u64) -> Vec<(u32, Key)> {
+        // Keys that a restart would lose are nobody's to use.
+        if self.unsaved {
+            return Vec::new();
+        }
         let present = self.timing.epoch_at(now_unix);
         let keys = self.keys.range(present..);
         keys.take(AHEAD as usize + 1).map(|(e, s)| (*e, PublicKey::from(s).to_bytes())).collect()
@@ -179,7 +194,12 @@ fn write(path: &Path, keys: &BTreeMap<u32, StaticSecret>) -> io::Result<()> {
     let mut file: File = options.open(&new)?;
     file.write_all(&bytes)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

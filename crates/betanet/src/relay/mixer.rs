@@ -30,6 +30,10 @@ const EXPIRY: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 /// Packets that wait for a peer whose link is slow or down: 39 MB.
 const PEER_QUEUE: usize = 16_384;
+/// Packets that wait for a peer to which there is no link: 2.5 MB.
+const DOWN_QUEUE: usize = 1024;
+/// Packets that wait for all peers together: 157 MB. Then those whose link is down get none.
+const ALL_QUEUES: usize = 65_536;
 /// A peer that takes packets, but with more than this share of its queue waiting, makes the relay read less.
 const PRESSURE: f64 = 0.5;
 
@@ -132,16 +136,26 @@ fn send(shared: &Arc<Shared>, runtime: &runtime::Handle, due: Vec<Forward>) {
     for Forward { next, packet, .. } in due {
         by_peer.entry(next).or_default().push(Frame::Packet(packet));
     }
+    if by_peer.is_empty() {
+        return;
+    }
+    let waiting: usize = shared.peers.lock().values().map(|p| p.queue.waiting()).sum();
     for (peer, batch) in by_peer {
         let packets = batch.len() as u64;
-        if !hand_over(shared, runtime, peer, batch) {
+        if !hand_over(shared, runtime, peer, batch, waiting) {
             shared.mix.lock().lost(packets);
         }
     }
 }
 
 /// False if the packets are lost: the peer's queue is full, or there is no such relay.
-fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: Frames) -> bool {
+fn hand_over(
+    shared: &Arc<Shared>,
+    runtime: &runtime::Handle,
+    peer: Key,
+    batch: Frames,
+    waiting: usize,
+) -> bool {
     let mut peers = shared.peers.lock();
     let known = peers.entry(peer).or_insert_with(|| {
         let (queue, receiver) = outgoing::queue(PEER_QUEUE);
@@ -161,6 +175,11 @@ fn hand_over(shared: &Arc<Shared>, runtime: &runtime::Handle, peer: Key, batch: 
         }
         Peer { address, queue, state: watch }
     });
+    if *known.state.borrow() != LinkState::Up
+        && (known.queue.waiting() >= DOWN_QUEUE || waiting >= ALL_QUEUES)
+    {
+        return false;
+    }
     match known.queue.try_send(batch) {
         Ok(()) => true,
         Err(QueueError::Full) => {

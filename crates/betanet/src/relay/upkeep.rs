@@ -1,10 +1,11 @@
 //! A relay and its directory: publishes what it is, and follows the consensus.
 
 use super::{Relay, unix_now};
+use crate::Key;
 use crate::directory::exchange::{Answer, Request};
 use crate::directory::{Descriptor, EpochKey, RelayIdentity, SignedConsensus, SignedDescriptor};
 use crate::fetch;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,14 @@ pub struct About {
     pub operator: String,
 }
 
-/// What the relay says of itself now. Tickets are there for the epochs whose seed the consensus has.
-pub fn describe(relay: &Relay, about: &About, consensus: &SignedConsensus) -> SignedDescriptor {
+/// What the relay says of itself, as published at this time (Unix seconds). Tickets are there for the epochs whose
+/// seed the consensus has.
+pub fn describe(
+    relay: &Relay,
+    about: &About,
+    consensus: &SignedConsensus,
+    published: u64,
+) -> SignedDescriptor {
     let document = consensus.unverified();
     let (network, vrf, identity) = (document.id(), relay.keys().vrf(), relay.keys().identity());
     let keys = relay.epoch_keys().into_iter().map(|(epoch, sphinx_key)| EpochKey {
@@ -36,7 +43,7 @@ pub fn describe(relay: &Relay, about: &About, consensus: &SignedConsensus) -> Si
         address: about.address,
         layer: about.layer,
         operator: about.operator.clone(),
-        published: unix_now(),
+        published,
         keys: keys.collect(),
     };
     descriptor.sign(&identity)
@@ -52,32 +59,31 @@ pub async fn upkeep(relay: &Relay, about: &About, consensus: &watch::Sender<Arc<
     }
     let mut published = 0;
     let mut told: Vec<EpochKey> = Vec::new();
-    let mut heard = HashSet::new();
+    // When each authority took a descriptor.
+    let mut taken: HashMap<Key, u64> = HashMap::new();
     loop {
         let now = unix_now();
-        let descriptor = describe(relay, about, &consensus.borrow());
-        let news = told != descriptor.unverified().keys;
-        if news || now >= published + (voting / 2).max(1) || heard.len() < network.authorities.len() {
-            if news || now >= published + (voting / 2).max(1) {
-                heard.clear();
-            }
-            for authority in
-                network.authorities.iter().filter(|a| !heard.contains(&a.key)).collect::<Vec<_>>()
-            {
-                let request = Request::Publish(descriptor.clone());
-                match fetch::ask(authority.address, &authority.link, &relay.keys().link, &request).await {
-                    Ok(Answer::Taken) => _ = heard.insert(authority.key),
-                    Ok(Answer::Refused(why)) => {
-                        tracing::error!(authority = %crate::short(&authority.key), "the directory refuses this relay: {why}");
-                    }
-                    Ok(_) => {}
-                    Err(e) => {
-                        tracing::warn!(authority = %crate::short(&authority.key), "an authority does not answer: {e}");
-                    }
+        // Each is newer than the one before, also within a second, and after the clock was set back.
+        let descriptor = describe(relay, about, &consensus.borrow(), now.max(published + 1));
+        if told != descriptor.unverified().keys {
+            told.clone_from(&descriptor.unverified().keys);
+            taken.clear();
+        }
+        let due = |key: &Key| taken.get(key).is_none_or(|at| now >= at + (voting / 2).max(1) || now < *at);
+        let due: Vec<_> = network.authorities.iter().filter(|a| due(&a.key)).collect();
+        for authority in due {
+            published = descriptor.unverified().published;
+            let request = Request::Publish(descriptor.clone());
+            match fetch::ask(authority.address, &authority.link, &relay.keys().link, &request).await {
+                Ok(Answer::Taken) => _ = taken.insert(authority.key, now),
+                Ok(Answer::Refused(why)) => {
+                    tracing::error!(authority = %crate::short(&authority.key), "the directory refuses this relay: {why}");
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    tracing::warn!(authority = %crate::short(&authority.key), "an authority does not answer: {e}");
                 }
             }
-            published = now;
-            told.clone_from(&descriptor.unverified().keys);
         }
         let (valid_after, valid_until) = {
             let have = consensus.borrow();

@@ -1,7 +1,7 @@
 //! `fog chat`.
 
 use super::{client, contact};
-use crate::args::{ChatCommand, ChatPrivacy, Global};
+use crate::args::{ChatCommand, Global, Privacy};
 use crate::client::Client;
 use crate::output::{ago, printable, show, words};
 use anyhow::{Context, Result, bail};
@@ -120,12 +120,12 @@ fn set_state(global: &Global, client: &Client, who: &str, state: ContactState) -
     show(global, &changed, |out, c| writeln!(out, "{} is now {}", c.name, words(&c.state)))
 }
 
-fn set_privacy(global: &Global, client: &Client, who: &str, level: ChatPrivacy) -> Result<()> {
+fn set_privacy(global: &Global, client: &Client, who: &str, level: Privacy) -> Result<()> {
     let peer = contact(client, who)?;
     let (level, relays) = match level {
-        ChatPrivacy::Private => (PrivacyLevel::Private, "three relays"),
-        ChatPrivacy::Confidential => (PrivacyLevel::Confidential, "five relays"),
-        ChatPrivacy::Secret => (PrivacyLevel::Secret, "five relays to a meeting point, and five more,"),
+        Privacy::Private => (PrivacyLevel::Private, "three relays"),
+        Privacy::Confidential => (PrivacyLevel::Confidential, "five relays"),
+        Privacy::Secret => (PrivacyLevel::Secret, "five relays to a meeting point, and five more,"),
     };
     let changed = client.call(SetPrivacyLevel { peer: peer.id, level })?;
     show(global, &changed, |out, c| writeln!(out, "messages to {} go over {relays} now", printable(&c.name)))

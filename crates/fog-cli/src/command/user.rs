@@ -1,7 +1,7 @@
 //! A client of the mixnet for programs that use it without a node: a mailbox of its own, made anew at each start.
 
 use super::mixnode::read_document;
-use crate::args::{Global, Privacy, UseArgs};
+use crate::args::{Global, Reach, UseArgs};
 use crate::config;
 use anyhow::{Context, Result, anyhow, bail};
 use betanet::client::{Client, ClientConfig, Entries};
@@ -99,7 +99,7 @@ async fn consensus(path: &Path) -> Result<SignedConsensus> {
 }
 
 /// What was asked for, or an error; never less.
-fn level(client: &Client, asked: Option<Privacy>) -> Result<Level> {
+fn level(client: &Client, asked: Option<Reach>) -> Result<Level> {
     let best = fog_services::best_level(&client.view());
     match (asked, best) {
         (None, best) => {
@@ -108,9 +108,9 @@ fn level(client: &Client, asked: Option<Privacy>) -> Result<Level> {
             }
             Ok(best)
         }
-        (Some(Privacy::Private), _) => Ok(Level::Private),
-        (Some(Privacy::Confidential), Level::Confidential) => Ok(Level::Confidential),
-        (Some(Privacy::Confidential), Level::Private) => {
+        (Some(Reach::Private), _) => Ok(Level::Private),
+        (Some(Reach::Confidential), Level::Confidential) => Ok(Level::Confidential),
+        (Some(Reach::Confidential), Level::Private) => {
             let why = "this network is too small for --privacy confidential: five relays take two of layers 2 and 3";
             Err(ApiError::new(ErrorKind::Refused, why).into())
         }

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const KEEP_OLD: u64 = 30 * 24 * 3600;
 /// Old homes at once.
 const MAX_OLD: usize = 3;
+/// New homes that a node takes in a month without being told to.
+const FORCED_MOVES: usize = 2;
 const ENTRY: usize = 32 + 8;
 /// A home that does not answer for this long, while entries do, is left.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -61,7 +63,10 @@ pub(crate) async fn change(core: &Arc<Core>, network: &Key, to: Option<Key>) -> 
             relay
         }
         None => {
-            let others = document.layer(3).filter(|r| r.is_running() && r.id != old_home).map(|r| r.id);
+            // Nor the one on this device, whose address is this device's.
+            let mine = core.me.mixnode().id();
+            let others = document.layer(3).filter(|r| r.is_running() && r.id != old_home && r.id != mine);
+            let others = others.map(|r| r.id);
             others.choose(&mut rand::rng()).ok_or_else(|| refused("The network has no other home relay."))?
         }
     };
@@ -96,6 +101,24 @@ pub(crate) async fn change(core: &Arc<Core>, network: &Key, to: Option<Key>) -> 
     }
     tracing::info!(relay = %betanet::short(&new), "this is the home relay now");
     Ok(new)
+}
+
+/// Leaves a home that does not answer. First for one of before, then for a new one, but only a few times in a month: who
+/// blocks homes on the line must not be able to lead a node to one of their own.
+pub(super) async fn leave(core: &Arc<Core>, network: &Key) -> Result<Key> {
+    let (home, old) =
+        core.network.homes(network).ok_or_else(|| refused("This node is in no such network."))?;
+    let document =
+        core.network.document(network).ok_or_else(|| refused("This node is in no such network."))?;
+    let running = |id: &Key| document.layer(3).any(|r| r.id == *id && r.is_running());
+    let recent = old.iter().filter(|(_, until)| *until > unix()).count();
+    let back =
+        old.iter().map(|(relay, _)| *relay).filter(|id| *id != home && running(id)).choose(&mut rand::rng());
+    match back {
+        Some(back) => change(core, network, Some(back)).await,
+        None if recent < FORCED_MOVES => change(core, network, None).await,
+        None => Err(refused("the homes of the last month do not answer either")),
+    }
 }
 
 /// [`change`] in the primary network, for the owner, who names a relay by how its id begins.

@@ -162,6 +162,16 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
             set=set_five
             testid="five-relays-switch"
         />
+        <p class="notice" data-testid="privacy-level">
+            {move || {
+                if five.get() {
+                    "Five relays: even two of them together cannot tell from the packets who writes to whom."
+                } else {
+                    "Three relays: none of them alone learns who writes to whom. Two of them together may."
+                }
+            }}
+            " Whoever watches your line still sees when you write, unless cover traffic runs."
+        </p>
         <footer class="dialog-actions">
             {move || {
                 if blocked() {

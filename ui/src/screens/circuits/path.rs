@@ -8,7 +8,7 @@ use crate::route::Route;
 use crate::store::store;
 use crate::words::{self, Tone};
 use crate::{browser, keyed::Load};
-use fog_api::{GetMessagePaths, Hop, ListContacts, Message, PacketPath};
+use fog_api::{GetMessagePaths, Hop, ListContacts, Message, NetworkView, PacketPath};
 use leptos::prelude::*;
 
 /// How many messages are offered.
@@ -127,13 +127,24 @@ fn Packet(path: PacketPath, to: Signal<Option<String>>) -> impl IntoView {
     let last = path.hops.len();
     let hop = move |(i, hop): (usize, Hop)| {
         let role = if i + 1 == last { "Home relay" } else { words::layer(hop.layer) };
+        let id = hop.relay.clone();
+        let operator = Memo::new(move |_| {
+            let relays = |n: &NetworkView| {
+                let mut all = n.networks.iter().flat_map(|m| &m.relays);
+                all.find(|r| r.id == id).map(|r| r.operator.clone())
+            };
+            store().network.part(relays, None).filter(|o| !o.is_empty())
+        });
         view! {
             <li class="hop" data-testid="hop">
                 <span class="hop-dot">
                     <Icon glyph=RELAY />
                 </span>
                 <span class="hop-role">{role}</span>
-                <span class="hop-name" title=hop.relay>{hop.name}</span>
+                <span class="hop-name" title=hop.relay>
+                    {move || operator.get().map(|operator| format!("{operator} "))}
+                    {hop.name}
+                </span>
                 <span class="hop-delay">{format!("waits {}", format::duration(hop.delay))}</span>
             </li>
         }

@@ -59,22 +59,43 @@ fn Relay(mixnet: Signal<Option<MixnetView>>, id: String) -> impl IntoView {
     let part = move |f: fn(&RelayView) -> String| {
         move || relay.with(|r| r.as_ref().map(|r| f(&r.0))).unwrap_or_default()
     };
-    let in_use = Memo::new(move |_| relay.with(|r| r.as_ref().is_some_and(|r| r.0.in_use)));
+    let flag = move |f: fn(&RelayView) -> bool| {
+        Memo::new(move |_| relay.with(|r| r.as_ref().is_some_and(|r| f(&r.0))))
+    };
+    let (in_use, drawn, pinned) = (flag(|r| r.in_use), flag(|r| r.drawn), flag(|r| r.pinned));
+    let named = flag(|r| !r.operator.is_empty());
     let home = Memo::new(move |_| relay.with(|r| r.as_ref().is_some_and(|r| r.1)));
     let share = Memo::new(move |_| relay.with(|r| r.as_ref().and_then(|r| r.0.delivered_share)));
+    let measured = Memo::new(move |_| {
+        relay.with(|r| r.as_ref().and_then(|r| Some((r.0.performance?, r.0.reputation.unwrap_or_default()))))
+    });
+    let tag = |on: Memo<bool>, text: &'static str, mark: &'static str| {
+        move || on.get().then(|| view! { <span class="tag" data-testid=mark>{text}</span> })
+    };
     view! {
-        <li class="relay" class:out=move || !in_use.get() title=part(|r| format!("{} at {}", r.id, r.address)) data-testid="relay">
+        <li
+            class="relay"
+            class:out=move || !in_use.get() || !drawn.get()
+            title=part(|r| format!("{} at {}", r.id, r.address))
+            data-testid="relay"
+        >
             <Icon glyph=RELAY />
             <span class="relay-main">
                 <span class="relay-name">
-                    {part(|r| r.name.clone())}
-                    {move || home.get().then(|| view! { <span class="tag">"home"</span> })}
+                    <span data-testid="relay-name">{part(|r| words::relay(&r.operator, &r.name).to_owned())}</span>
+                    {move || named.get().then(|| view! { <small class="mono">{part(|r| r.name.clone())}</small> })}
+                    {tag(home, "home", "relay-home")}
+                    {tag(pinned, "your entry", "relay-pinned")}
                 </span>
                 <span class="relay-sub">
-                    {move || match (in_use.get(), share.get()) {
-                        (false, _) => "left out for now".to_owned(),
-                        (true, None) => "not used yet".to_owned(),
-                        (true, Some(share)) => format!("{} acknowledged", format::percent(share)),
+                    {move || match (in_use.get(), drawn.get(), share.get()) {
+                        (false, ..) => "left out for now".to_owned(),
+                        (true, false, None) => "not drawn in this epoch".to_owned(),
+                        (true, true, None) => "not used yet".to_owned(),
+                        (true, drawn, Some(share)) => {
+                            let rests = if drawn { "" } else { ", not drawn in this epoch" };
+                            format!("{} of yours acknowledged{rests}", format::percent(share))
+                        }
                     }}
                 </span>
                 {move || {
@@ -82,6 +103,17 @@ fn Relay(mixnet: Signal<Option<MixnetView>>, id: String) -> impl IntoView {
                         .map(|share| {
                             let tone = if share >= 0.9 { Tone::Good } else if share >= 0.6 { Tone::Warn } else { Tone::Bad };
                             view! { <Meter label="Packets acknowledged lately" share tone /> }
+                        })
+                }}
+                {move || {
+                    measured.get()
+                        .map(|(lately, long)| {
+                            let text = format!(
+                                "Authorities: {}, reputation {}",
+                                format::percent(lately),
+                                format::percent(long),
+                            );
+                            view! { <span class="relay-sub" data-testid="relay-measured">{text}</span> }
                         })
                 }}
             </span>
