@@ -325,11 +325,11 @@ pub(crate) async fn set_privacy(core: &Arc<Core>, peer: &str, privacy: PrivacyLe
         .execute(work.conn())
         .await
         .map_err(database)?;
-    let mut contact = Stored { privacy, ..before };
-    if contact.state != ContactState::Blocked {
-        let tell = before.privacy != privacy;
-        contact = reach::arrange(&mut work, contact, tell).await?;
-    }
+    let contact = if before.state == ContactState::Blocked {
+        Stored { privacy, ..before }
+    } else {
+        reach::choose(&mut work, before, privacy).await?
+    };
     let view = emit(&mut work, &contact).await?;
     work.commit().await?;
     Ok(view)

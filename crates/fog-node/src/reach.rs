@@ -17,7 +17,7 @@ use crate::wire::{self, Place, Reach};
 use crate::work::{After, Work};
 use betanet::boxes::box_id;
 use betanet::{Key, path};
-use fog_api::{ContactState, PrivacyLevel};
+use fog_api::{ContactState, ErrorKind, PrivacyLevel};
 use fog_p2p::endpoint::Only;
 use fog_p2p::mixnet::MixAddress;
 use fog_p2p::outbox::Priority;
@@ -90,8 +90,12 @@ pub(crate) async fn arrange(work: &mut Work, mut contact: Stored, tell: bool) ->
             write_boxes(work, &contact).await?;
         }
     } else if contact.own_box.is_none() {
-        draw(work, &mut contact).await?;
-        tell = true;
+        match draw(work, &mut contact).await {
+            Ok(()) => tell = true,
+            Err(e) if e.kind == ErrorKind::Internal => return Err(e),
+            // What brought this about holds all the same; without a box of mine, secret messages to me wait.
+            Err(e) => tracing::warn!("there is no meeting point for a contact's secret messages: {e}"),
+        }
     }
     if tell {
         send(work, &contact).await?;
@@ -99,6 +103,17 @@ pub(crate) async fn arrange(work: &mut Work, mut contact: Stored, tell: bool) ->
     work.after(After::SetPeer(contact.seal_key, contact.route()));
     work.after(After::Boxes);
     Ok(contact)
+}
+
+/// I choose the level: refused if what it needs cannot be had.
+pub(crate) async fn choose(work: &mut Work, contact: Stored, privacy: PrivacyLevel) -> Result<Stored> {
+    let mut tell = contact.privacy != privacy;
+    let mut contact = Stored { privacy, ..contact };
+    if contact.is_secret() && contact.own_box.is_none() {
+        draw(work, &mut contact).await?;
+        tell = true;
+    }
+    arrange(work, contact, tell).await
 }
 
 /// The relay of my box for a contact is gone: another one, and word of it.

@@ -132,4 +132,30 @@ mod tests {
                 .expect("reads");
         assert_eq!(row, (vec![1], true, true, None));
     }
+
+    #[tokio::test]
+    async fn a_level_that_was_chosen_before_there_was_a_secret_one_stays() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("fog.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let before = SqlitePool::connect_with(options).await.expect("opens");
+        let mut migrator = sqlx::migrate!();
+        migrator.migrations.to_mut().retain(|m| m.version < 7);
+        migrator.dangerous_set_table_name("_migrations_node");
+        migrator.run(&before).await.expect("the version before");
+        for level in ["private", "confidential"] {
+            let insert = "INSERT INTO node_contacts (id, seal_key, name, state, network, home, mailbox, card_ms, created_ms, privacy) \
+                          VALUES (randomblob(32), randomblob(32), 'x', 'accepted', x'01', x'01', x'01', 0, 0, ?)";
+            sqlx::query(insert).bind(level).execute(&before).await.expect("writes");
+        }
+        before.close().await;
+        let pool = open(&path).await.expect("opens");
+        let rows: Vec<(String, String, i64)> =
+            sqlx::query_as("SELECT privacy, asked, own_box_number FROM node_contacts ORDER BY rowid")
+                .fetch_all(&pool)
+                .await
+                .expect("reads");
+        let row = |level: &str| (level.to_string(), "private".to_string(), 0);
+        assert_eq!(rows, [row("private"), row("confidential")]);
+    }
 }

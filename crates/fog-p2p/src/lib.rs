@@ -17,9 +17,13 @@
 //!                                                              └ the next of the lane
 //! ```
 //!
+//! A message's last fragment brings a reply block where it has room for one, and the acknowledgement goes by it. Whatever
+//! goes wrong with that, it goes to the sender's address when the message comes again.
+//!
 //! * [`envelope`]: the road-independent sealed datagram (Noise X: the sender is authenticated, and hidden).
 //! * [`datagram`]: what is inside: fragments, acknowledgements, presence.
-//! * [`session`]: fragmenting, reassembly, order, retransmission for all peers; a state machine without IO.
+//! * [`session`]: fragmenting, reassembly, order, retransmission, acknowledgement for all peers; a state machine without
+//!   IO.
 //! * [`outbox`], [`inbox`]: the tables, used inside the caller's transactions.
 //! * [`transport`]: the small trait that a road implements; [`mixnet`] is the first.
 //! * [`endpoint`]: the driver.

@@ -137,6 +137,45 @@ async fn secret_messages_go_to_boxes_and_never_to_a_home() {
     b.stop().await;
 }
 
+/// Ada moves her home to where her box is, so the box has to go elsewhere; then she forgets where Bob's is, and asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_that_moves_or_is_forgotten_is_found_again() {
+    let (mut a, mut b) = pair().await;
+    // Both at once.
+    tokio::join!(set(&a, &b, PrivacyLevel::Secret), set(&b, &a, PrivacyLevel::Secret));
+    let arranged = async || {
+        let (of_a, of_b) = (contact(&a, &b).await, contact(&b, &a).await);
+        of_a.their_box.map(|p| p.relay) == of_b.own_box && of_b.their_box.map(|p| p.relay) == of_a.own_box
+    };
+    eventually("both to know each other's box", async || {
+        contact(&a, &b).await.their_box.is_some() && arranged().await
+    })
+    .await;
+    let before = contact(&a, &b).await;
+    let relay = before.own_box.expect("a box");
+    crate::network::home::change(&a.core(), &before.address.network, Some(relay)).await.expect("moves");
+    eventually("Ada's box to go elsewhere", async || {
+        let now = contact(&a, &b).await;
+        now.own_box != Some(relay) && now.own_box_number > before.own_box_number && arranged().await
+    })
+    .await;
+    let place = contact(&b, &a).await.their_box.expect("a box");
+    for path in deliver(&b, &a, "to the new box").await {
+        assert_eq!((path.len(), path.last()), (5, Some(&place.relay)));
+    }
+    // As when Ada's word and Bob's answer crossed a change of mind.
+    let core = a.core();
+    let mut work = Work::begin(&core).await.expect("begins");
+    let forgotten = Stored { their_box: None, ..contact(&a, &b).await };
+    write_boxes(&mut work, &forgotten).await.expect("writes");
+    arrange(&mut work, forgotten, true).await.expect("arranges");
+    work.commit().await.expect("commits");
+    eventually("Bob to say it again", async || contact(&a, &b).await.their_box.is_some()).await;
+    deliver(&a, &b, "found again").await;
+    a.stop().await;
+    b.stop().await;
+}
+
 fn contact_mailbox(of: &TestNode) -> Key {
     let core = of.core();
     core.network.my_address(&core.me, None).expect("an address").0.mailbox
