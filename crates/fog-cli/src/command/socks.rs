@@ -42,7 +42,7 @@ async fn serve(global: &Global, args: &SocksArgs) -> Result<()> {
         match &exit {
             Some(exit) => writeln!(out, ".fog names go to their services, the rest to the exit {exit}.")?,
             None => {
-                writeln!(out, ".fog names go to their services; nothing else is allowed without --exit.")?
+                writeln!(out, ".fog names go to their services; nothing else is allowed without --exit.")?;
             }
         }
         writeln!(out, "Let programs resolve names through the proxy (socks5h). Stop with Ctrl-C.")
