@@ -11,6 +11,7 @@
 //!   the id can check everything else.
 //! * [`descriptor`]: what a relay says of itself.
 //! * [`consensus`]: the document that everybody works with, and its signatures.
+//! * [`excerpt`]: what a consensus says of one relay, with the proof.
 //! * [`vote`]: what an authority says of all relays, and how votes become a consensus.
 //! * [`exchange`]: asking for and handing over documents on a link.
 //!
@@ -19,13 +20,16 @@
 
 pub mod consensus;
 pub mod descriptor;
+pub mod excerpt;
 pub mod exchange;
+mod merkle;
 pub mod network;
 mod signing;
 pub mod vote;
 
 pub use consensus::{Consensus, DirectoryError, Listed, SignedConsensus};
 pub use descriptor::{Descriptor, EpochKey, RelayIdentity, SignedDescriptor};
+pub use excerpt::Excerpt;
 pub use network::{Authority, Network, Timing};
 
 /// The most relays in a consensus, checked before anything is done with it.

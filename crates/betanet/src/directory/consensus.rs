@@ -1,7 +1,7 @@
 //! The document that everybody works with, and the signatures that make it one.
 
 use super::signing::{self, Signed64};
-use super::{Descriptor, LAYERS, MAX_DOCUMENT_LEN, MAX_RELAYS, Network};
+use super::{Descriptor, LAYERS, MAX_DOCUMENT_LEN, MAX_RELAYS, Network, merkle};
 use crate::Key;
 use crate::lottery::{self, Candidate, Standing};
 use ed25519_dalek::SigningKey;
@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ops::Deref;
 
-const DOMAIN: &str = "betanet consensus 2";
+const DOMAIN: &str = "betanet consensus 3";
+/// Before, the whole document was signed instead of its [`Head`]. Documents of such networks are on disks.
+const DOMAIN_WHOLE: &str = "betanet consensus 2";
 /// A relay that loses more than half of what the authorities send over it is not drawn.
 const LEAST_PERFORMANCE: u16 = 500;
 /// The most seeds: of this epoch and the next.
@@ -54,6 +56,37 @@ pub struct Consensus {
     pub relays: Vec<Listed>,
 }
 
+/// What the authorities sign: the document with a hash tree's root in the place of its relays, so that what it says of one
+/// relay can be shown without the others ([`super::Excerpt`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) network: Network,
+    pub(super) valid_after: u64,
+    valid_until: u64,
+    seeds: Vec<(u32, [u8; 32])>,
+    /// How many relays.
+    pub(super) count: u32,
+    /// The root over them, in their order.
+    pub(super) relays: Key,
+}
+
+impl Head {
+    /// The network's authorities whose signatures on this are good, each once.
+    pub(super) fn signers(&self, signatures: &[(Key, Signed64)]) -> Vec<Key> {
+        signers(signatures, |key, signature| {
+            self.network.authority(key).is_some() && signing::verify(DOMAIN, self, key, signature)
+        })
+    }
+}
+
+fn signers(signatures: &[(Key, Signed64)], good: impl Fn(&Key, &Signed64) -> bool) -> Vec<Key> {
+    let mut signers: Vec<Key> =
+        signatures.iter().filter(|(key, signature)| good(key, signature)).map(|(key, _)| *key).collect();
+    signers.sort_unstable();
+    signers.dedup();
+    signers
+}
+
 /// A consensus with its authorities' signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedConsensus {
@@ -91,13 +124,26 @@ pub enum DirectoryError {
 impl Consensus {
     /// The document with the signatures of these authorities.
     pub fn sign<'a>(self, authorities: impl IntoIterator<Item = &'a SigningKey>) -> SignedConsensus {
+        let head = self.head();
         let mut signed = SignedConsensus { document: self, signatures: Vec::new() };
         for key in authorities {
-            let signature = signing::sign(DOMAIN, &signed.document, key);
+            let signature = signing::sign(DOMAIN, &head, key);
             signed.signatures.push((key.verifying_key().to_bytes(), signature));
         }
         signed.signatures.sort_unstable_by_key(|(key, _)| *key);
         signed
+    }
+
+    /// What is signed.
+    pub(super) fn head(&self) -> Head {
+        Head {
+            network: self.network.clone(),
+            valid_after: self.valid_after,
+            valid_until: self.valid_until,
+            seeds: self.seeds.clone(),
+            count: u32::try_from(self.relays.len()).unwrap_or(u32::MAX),
+            relays: merkle::root(&self.leaves()),
+        }
     }
 
     /// The network's id.
@@ -249,17 +295,16 @@ impl SignedConsensus {
     /// The authorities whose signatures are good.
     pub fn signers(&self) -> Vec<Key> {
         let network = &self.document.network;
-        let mut signers: Vec<Key> = self
-            .signatures
-            .iter()
-            .filter(|(key, signature)| {
-                network.authority(key).is_some() && signing::verify(DOMAIN, &self.document, key, signature)
-            })
-            .map(|(key, _)| *key)
-            .collect();
-        signers.sort_unstable();
-        signers.dedup();
-        signers
+        let head = self.document.head();
+        signers(&self.signatures, |key, signature| {
+            network.authority(key).is_some()
+                && (signing::verify(DOMAIN, &head, key, signature)
+                    || signing::verify(DOMAIN_WHOLE, &self.document, key, signature))
+        })
+    }
+
+    pub(super) fn signatures(&self) -> &[(Key, Signed64)] {
+        &self.signatures
     }
 
     /// Takes over the good signatures of another copy. False if it is a copy of another document.
@@ -289,7 +334,7 @@ impl SignedConsensus {
 
     /// What stands for the document, whoever signed it.
     pub fn digest(&self) -> Key {
-        signing::digest(DOMAIN, &self.document)
+        signing::digest(DOMAIN, &self.document.head())
     }
 
     /// The bytes to send or to keep.

@@ -31,7 +31,7 @@ fn listed(n: u8, layer: u8) -> Listed {
     Listed { descriptor, standing: Standing { reputation: 1000, performance: 1000, stake: 0 } }
 }
 
-fn document(network: Network) -> Consensus {
+pub(in crate::directory) fn document(network: Network) -> Consensus {
     Consensus {
         network,
         valid_after: 1000,
@@ -58,6 +58,16 @@ fn more_than_half_of_the_authorities_must_sign() {
         assert!(matches!(back.verify(now), Err(DirectoryError::Stale { .. })));
     }
     assert!(back.authentic().is_ok(), "stale, and authentic still");
+}
+
+#[test]
+fn a_document_that_was_signed_whole_is_still_good() {
+    let document = document(network(&[1, 2, 3], 0));
+    let whole = |n: u8| (key(n).verifying_key().to_bytes(), signing::sign(DOMAIN_WHOLE, &document, &key(n)));
+    let mut old = SignedConsensus { signatures: vec![whole(1), whole(2)], document: document.clone() };
+    assert!(old.verify(1000).is_ok());
+    old.document.relays[0].descriptor.layer = 2;
+    assert_eq!(old.verify(1000), Err(DirectoryError::Signature));
 }
 
 #[test]
