@@ -1,6 +1,6 @@
 //! The ledger: accounts, and the operations that move FOG between them.
 //!
-//! Each operation has a stable id (`join:PERSON`, `lock:JOB`, `settle:JOB`, `refund:JOB`), so that repeating
+//! Each operation has a stable id (`join:PERSON`, `lock:JOB`, `settle:JOB`, `refund:JOB`, `mix:RELAY:EPOCH`), so that repeating
 //! it, after a crash or because two peers told us, changes nothing. A job is settled once: by
 //! [`escrow_settle`] where its escrow is held, or by [`settle_direct`] where only its receipt was seen.
 //!
@@ -11,6 +11,7 @@ mod account;
 mod audit;
 mod job;
 pub(crate) mod journal;
+mod reward;
 mod snapshot;
 mod view;
 
@@ -18,6 +19,9 @@ pub use account::{Account, account_balance, balance, escrow_of};
 pub use audit::{Audit, check};
 pub use job::{JobAccount, JobAccountState, escrow_lock, escrow_refund, escrow_settle, job, settle_direct};
 pub use journal::EntryKind;
+pub use reward::{
+    MAX_MIXING_SECONDS, MIXING_PER_DAY, MIXING_PER_HOUR, Mixing, mixing_rewards, reward_mixing,
+};
 pub(crate) use snapshot::powers_at;
 pub use view::{EntryLine, Totals, earned_by_day, entries, totals};
 

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use fog_tokenomics::{
     Error, Founder, Genesis, Outcome, Role, genesis,
-    ledger::{self, Account, EntryKind, JobAccountState},
+    ledger::{self, Account, EntryKind, JobAccountState, Mixing},
     open,
 };
 
@@ -226,4 +226,58 @@ async fn sqlite_refuses_what_the_code_would_not_do() {
         .await
         .unwrap();
     assert!(matches!(ledger::check(&mut conn).await, Err(Error::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn mixing_is_paid_from_the_pool_once_for_an_epoch_and_up_to_the_days_cap() {
+    let mut conn = with_members(2).await;
+    let pool = ledger::account_balance(&mut conn, &Account::RewardsPool).await.unwrap();
+    let day = NOW / 86_400_000 * 86_400_000;
+    let hour = |relay: u8, hour: u64, uptime_permille| Mixing {
+        relay: [relay; 32],
+        epoch: hour as u32,
+        seconds: 3600,
+        ended_ms: day + hour * 3_600_000,
+        uptime_permille,
+    };
+    let me = person(1);
+    assert_eq!(ledger::reward_mixing(&mut conn, &me, &hour(1, 0, 0)).await.unwrap(), (Outcome::New, 5 * FOG));
+    assert_eq!(ledger::reward_mixing(&mut conn, &me, &hour(1, 0, 1000)).await.unwrap(), (Outcome::Known, 0));
+    // Whoever is named for the same relay and epoch: it is paid already.
+    assert_eq!(
+        ledger::reward_mixing(&mut conn, &person(2), &hour(1, 0, 0)).await.unwrap(),
+        (Outcome::Known, 0)
+    );
+    assert_eq!(
+        ledger::reward_mixing(&mut conn, &me, &hour(2, 0, 60_000)).await.unwrap(),
+        (Outcome::New, 15 * FOG / 2)
+    );
+    for n in 1..24 {
+        ledger::reward_mixing(&mut conn, &me, &hour(1, n, 1000)).await.unwrap();
+    }
+    assert_eq!(ledger::mixing_rewards(&mut conn, &me).await.unwrap(), 100 * FOG, "the cap");
+    assert_eq!(
+        ledger::reward_mixing(&mut conn, &me, &hour(1, 24, 0)).await.unwrap(),
+        (Outcome::New, 5 * FOG)
+    );
+    assert_eq!(
+        ledger::account_balance(&mut conn, &Account::RewardsPool).await.unwrap(),
+        pool - 105 * FOG,
+        "nothing is minted"
+    );
+    let totals = ledger::totals(&mut conn, &me).await.unwrap();
+    assert_eq!((totals.earned, totals.spent), (105 * FOG, 0));
+    let by_day = ledger::earned_by_day(&mut conn, &me, day + 25 * 3_600_000, 3).await.unwrap();
+    assert_eq!(by_day, [0, 100 * FOG, 5 * FOG]);
+    let lines = ledger::entries(&mut conn, &me, 100).await.unwrap();
+    assert!(
+        lines
+            .iter()
+            .any(|l| l.kind == EntryKind::MixingReward && l.credit && l.other == Account::RewardsPool)
+    );
+    for bad in [Mixing { seconds: 0, ..hour(3, 0, 0) }, Mixing { seconds: 86_401, ..hour(3, 0, 0) }] {
+        assert!(ledger::reward_mixing(&mut conn, &me, &bad).await.is_err());
+    }
+    assert!(ledger::reward_mixing(&mut conn, &person(9), &hour(3, 0, 0)).await.is_err(), "no member");
+    ledger::check(&mut conn).await.unwrap();
 }

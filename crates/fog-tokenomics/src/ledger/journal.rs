@@ -28,16 +28,19 @@ pub enum EntryKind {
     EscrowRefund,
     /// A job is paid that had no escrow in this ledger.
     SettleDirect,
+    /// The rewards pool pays a relay's operator for an epoch of mixing.
+    MixingReward,
 }
 
 impl EntryKind {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Genesis, "genesis"),
         (Self::Join, "join"),
         (Self::EscrowLock, "escrow_lock"),
         (Self::EscrowSettle, "escrow_settle"),
         (Self::EscrowRefund, "escrow_refund"),
         (Self::SettleDirect, "settle_direct"),
+        (Self::MixingReward, "mixing_reward"),
     ];
 
     /// The kind's name, as stored.

@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::{Account, EntryKind};
+use super::{Account, EntryKind, mixing_rewards, reward};
 use crate::{
     JobId, Person,
     amount::{join, join_unsigned},
@@ -37,7 +37,7 @@ pub struct EntryLine {
     pub job: Option<JobId>,
 }
 
-/// What a person earned and spent by jobs, smallest units. Paying oneself counts as neither.
+/// What a person earned, by jobs and by mixing, and spent with jobs, smallest units. Paying oneself counts as neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Earned in all.
@@ -126,7 +126,7 @@ async fn counterparty(
     worker.as_deref().map(array).transpose()
 }
 
-/// What a person earned by jobs on each of the last `days` days (UTC), oldest first; the last is the day of
+/// What a person earned, by jobs and by mixing, on each of the last `days` days (UTC), oldest first; the last is the day of
 /// `now_ms`. Smallest units.
 ///
 /// # Errors
@@ -147,19 +147,27 @@ pub async fn earned_by_day(
     )
     .bind(&person[..])
     .bind(time_in(u64::try_from(first).unwrap_or(0) * DAY_MS)?)
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let start = u64::try_from(first).unwrap_or(0) * DAY_MS;
+    let rewards = reward::since(&mut *conn, person, start, i64::MAX as u64).await?;
     let mut sums = vec![0u128; days as usize];
-    for (closed_ms, fog, atto) in rows {
-        let day = closed_ms / DAY_MS as i64 - first;
-        if let Some(sum) = usize::try_from(day).ok().and_then(|day| sums.get_mut(day)) {
-            *sum += join_unsigned((fog, atto))?;
+    let mut add = |ms: i64, amount: u128| {
+        let day = usize::try_from(ms / DAY_MS as i64 - first).ok();
+        if let Some(sum) = day.and_then(|day| sums.get_mut(day)) {
+            *sum += amount;
         }
+    };
+    for (closed_ms, fog, atto) in rows {
+        add(closed_ms, join_unsigned((fog, atto))?);
+    }
+    for (ms, amount) in rewards {
+        add(time_in(ms)?, amount);
     }
     Ok(sums)
 }
 
-/// What a person earned and spent by jobs.
+/// What a person earned and spent.
 ///
 /// # Errors
 /// [`Error::Database`].
@@ -176,10 +184,11 @@ pub async fn totals(conn: &mut SqliteConnection, person: &Person) -> Result<Tota
          WHERE payer = ? AND payer <> worker AND state = 'settled'",
     )
     .bind(&person[..])
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     Ok(Totals {
-        earned: earned.into_iter().map(join_unsigned).sum::<Result<u128>>()?,
+        earned: earned.into_iter().map(join_unsigned).sum::<Result<u128>>()?
+            + mixing_rewards(conn, person).await?,
         spent: spent.into_iter().map(join_unsigned).sum::<Result<u128>>()?,
     })
 }
