@@ -69,6 +69,21 @@ fn a_conversation_goes_on_while_all_keys_change() {
         let listed = network(&b)["networks"][0]["relays"].clone();
         listed.as_array().expect("relays").iter().any(|r| r["operator"] == "Ada").then_some(())
     });
+    // At the end of a key period it is paid, from the rewards pool.
+    let earned = eventually("pay for mixing", || {
+        let earned =
+            network(&a)["mixnode"]["earned"].as_str().expect("an amount").parse::<u128>().expect("a number");
+        (earned > 0).then_some(earned)
+    });
+    // Twelve seconds at 5 FOG an hour, and half as much again at most.
+    let period = 5 * 10_u128.pow(18) * 12 / 3600;
+    assert!(earned >= period && earned <= 100 * period, "{earned}");
+    let wallet = a.fog(&["wallet"]);
+    assert!(
+        wallet["entries"].as_array().expect("lines").iter().any(|e| e["memo"] == "Mixing for the network"),
+        "{wallet}"
+    );
+    assert!(wallet["earned"].as_str().expect("an amount").parse::<u128>().expect("a number") >= earned);
     a.fog(&["network", "mixnode", "--off"]);
 
     // Bob is away while every key and every consensus that he knows runs out.
@@ -100,12 +115,9 @@ fn start(folder: &Path, what: &str, logs: &Path, options: &[&str]) -> Process {
     process
 }
 
-/// Authorities die one after the other: two of three go on, one alone cannot, and when a second one is back, all is
-/// well again. A node refuses to send by a directory that ran out, and sends what waited when there is a new one.
-#[test]
-fn the_directory_lives_through_an_authority_and_clients_refuse_a_stale_one() {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let dir = folder.path().join("net");
+/// A network of nine relays and three authorities, all of them processes of their own, below `folder`.
+fn processes(folder: &Path) -> (PathBuf, Vec<Option<Process>>, Vec<Option<Process>>) {
+    let dir = folder.join("net");
     let new = Command::new(fog())
         .args(["mixnet", "new", "--mixnodes", "9"])
         .args(HASTE)
@@ -114,12 +126,63 @@ fn the_directory_lives_through_an_authority_and_clients_refuse_a_stale_one() {
         .output()
         .expect("fog runs");
     assert!(new.status.success(), "{}", String::from_utf8_lossy(&new.stderr));
-    let authority = |n: usize| -> PathBuf { dir.join(format!("authority-{n}")) };
-    let mut authorities: Vec<Option<Process>> =
-        (1..=3).map(|n| Some(start(&authority(n), "authority", folder.path(), &[]))).collect();
-    let _relays: Vec<Process> =
-        (1..=9).map(|n| start(&dir.join(format!("relay-{n}")), "mixnode", folder.path(), &[])).collect();
+    let all = |what: &str, kind: &str, count: usize| -> Vec<Option<Process>> {
+        (1..=count).map(|n| Some(start(&dir.join(format!("{what}-{n}")), kind, folder, &[]))).collect()
+    };
+    let (authorities, relays) = (all("authority", "authority", 3), all("relay", "mixnode", 9));
+    (dir, authorities, relays)
+}
 
+/// Ada lives at three relays; one of them dies, and what Bob writes comes by the others.
+#[test]
+fn mail_arrives_while_one_of_several_homes_is_down() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (dir, _authorities, mut relays) = processes(folder.path());
+    let (a, b) = (node("Ada", &dir.join("consensus")), node("Bob", &dir.join("consensus")));
+    b.meet(&a, "Bob");
+    a.fog(&["network", "homes", "3"]);
+    let homes = eventually("three homes", || {
+        let view = network(&a)["networks"][0].clone();
+        let more = view["more_homes"].as_array().expect("homes").clone();
+        (more.len() == 2).then(|| [vec![view["home"].clone()], more].concat())
+    });
+    let mut texts = Vec::new();
+    let mut send = |text: &str| {
+        texts.push(text.to_owned());
+        let sent = b.fog(&["chat", "send", "Ada", text, "--wait"]);
+        let paths = b.fog(&["chat", "path", sent["id"].as_str().expect("id")]);
+        let hops = paths[0]["hops"].as_array().expect("hops").clone();
+        hops[hops.len() - 1]["relay"].clone()
+    };
+    let mut used = Vec::new();
+    eventually("Bob to send to each of them", || {
+        let home = send("before");
+        if !used.contains(&home) {
+            used.push(home);
+        }
+        (used.len() == 3).then_some(())
+    });
+    assert!(used.iter().all(|home| homes.contains(home)), "{used:?} {homes:?}");
+
+    let number = (1..=9)
+        .find(|n| {
+            let file = std::fs::read(dir.join(format!("relay-{n}/relay.json"))).expect("its file");
+            serde_json::from_slice::<Value>(&file).expect("JSON")["id"] == homes[0]
+        })
+        .expect("the home relay");
+    relays[number - 1] = None;
+    for n in 0..10 {
+        send(&format!("one home is down, {n}"));
+    }
+    assert_eq!(a.texts("Bob"), texts);
+}
+
+/// Authorities die one after the other: two of three go on, one alone cannot, and when a second one is back, all is
+/// well again. A node refuses to send by a directory that ran out, and sends what waited when there is a new one.
+#[test]
+fn the_directory_lives_through_an_authority_and_clients_refuse_a_stale_one() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (dir, mut authorities, _relays) = processes(folder.path());
     let (a, b) = (node("Ada", &dir.join("consensus")), node("Bob", &dir.join("consensus")));
     b.meet(&a, "Bob");
     b.fog(&["chat", "send", "Ada", "with three", "--wait"]);
@@ -143,7 +206,7 @@ fn the_directory_lives_through_an_authority_and_clients_refuse_a_stale_one() {
     assert_eq!(message["status"], "pending");
     assert!(message["reason"].as_str().expect("a reason").contains("out of date"), "{message}");
 
-    authorities[1] = Some(start(&authority(2), "authority", folder.path(), &[]));
+    authorities[1] = Some(start(&dir.join("authority-2"), "authority", folder.path(), &[]));
     b.wait_status("Ada", "delivered");
     assert_eq!(a.texts("Bob"), ["with three", "with two", "with one"]);
 }

@@ -107,6 +107,7 @@ mod tests {
                 loops_lost: 4,
             },
             history: vec![TrafficPoint { time: 5.0, real: 1, cover: 2, received: 3 }],
+            direct: Default::default(),
             mixnode: MixnodeView {
                 state: MixnodeState::Listed,
                 reason: "mixes".into(),
@@ -115,7 +116,7 @@ mod tests {
                 mixed: 9,
                 performance: Some(0.98),
                 reputation: None,
-                earned: Amount(0),
+                earned: Amount(7_500_000_000_000_000_000),
             },
         };
         let harvest = HarvestView {

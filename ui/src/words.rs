@@ -134,6 +134,15 @@ pub fn layer(layer: u8) -> &'static str {
     }
 }
 
+/// A number of home relays.
+pub fn homes(count: u8) -> &'static str {
+    match count {
+        1 => "One",
+        2 => "Two",
+        _ => "Three",
+    }
+}
+
 /// What a relay of a layer does, for somebody who is about to run one.
 pub fn duty(layer: u8) -> &'static str {
     match layer {

@@ -73,6 +73,8 @@ pub enum Role {
     Relay,
     /// Asks for documents of the directory, or hands them over.
     Directory,
+    /// Is no part of a mixnet: two people's devices hand each other [`Frame::Datagram`]s. Relays refuse it.
+    Peer,
 }
 
 /// What travels on a link.
@@ -104,6 +106,8 @@ pub enum Frame {
         /// The piece.
         piece: Vec<u8>,
     },
+    /// Between two people's devices: what would otherwise be a packet's content.
+    Datagram(Vec<u8>),
 }
 
 impl Frame {
@@ -121,6 +125,7 @@ impl Frame {
             Self::Ping => vec![3],
             Self::Pong => vec![4],
             Self::Pass { next, packet } => [&[6], &next[..], packet].concat(),
+            Self::Datagram(bytes) => [&[7], bytes.as_slice()].concat(),
             Self::Document { last, piece } => [&[5, u8::from(*last)], piece.as_slice()].concat(),
         }
     }
@@ -149,6 +154,7 @@ impl Frame {
             }
             Some((3, [])) => Ok(Self::Ping),
             Some((4, [])) => Ok(Self::Pong),
+            Some((7, bytes)) => Ok(Self::Datagram(bytes.to_vec())),
             Some((6, rest)) if rest.len() == PASS_LEN + PACKET_LEN => match rest.split_first_chunk() {
                 Some((next, packet)) => Ok(Self::Pass { next: *next, packet: packet.to_vec() }),
                 None => Err(LinkError::Protocol("a packet for nobody")),

@@ -261,6 +261,27 @@ pub(crate) enum NetworkCommand {
         /// The relay's id, or how it begins; without one, one is drawn.
         relay: Option<String>,
     },
+    /// Take direct connections from contacts with whom both sides chose the public level; without options, say how it is.
+    Direct(DirectArgs),
+    /// Live at several home relays, so that mail arrives while one of them is down. Each sees when this device is there.
+    Homes {
+        /// How many.
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=3))]
+        count: u8,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct DirectArgs {
+    /// Where this device listens, such as 0.0.0.0:9200; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Where others reach it, if that is another address.
+    #[arg(long, value_name = "ADDRESS", requires = "listen")]
+    pub(crate) public_address: Option<String>,
+    /// Take none any more.
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) off: bool,
 }
 
 #[derive(clap::Args)]
@@ -375,6 +396,8 @@ pub(crate) enum Reach {
 /// How far messages go through the mixnet.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Privacy {
+    /// Directly, without relays and without anonymity, if they choose it, too.
+    Public,
     /// Over three relays.
     Private,
     /// Over five relays.

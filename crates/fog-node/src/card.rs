@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use betanet::Key;
 use betanet::directory::SignedConsensus;
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
-use fog_p2p::mixnet::MixAddress;
+use fog_p2p::mixnet::{MixAddress, MoreHomes};
 use serde::{Deserialize, Serialize};
 
 const PREFIX: &str = "fogcard1";
@@ -35,6 +35,9 @@ pub(crate) struct Card {
     pub(crate) issued_ms: i64,
     /// The network's consensus, for networks that no directory publishes.
     pub(crate) consensus: Option<SignedConsensus>,
+    /// Further home relays. They follow the rest, and only where there are any, as the first cards were without.
+    #[serde(skip)]
+    more: MoreHomes,
 }
 
 /// Why a text is not a good card.
@@ -56,7 +59,7 @@ impl Card {
         issued_ms: i64,
         consensus: Option<SignedConsensus>,
     ) -> Self {
-        let MixAddress { network, home, mailbox } = address;
+        let MixAddress { network, home, mailbox, more } = address;
         Self {
             id: me.id(),
             seal_key: me.seal_key(),
@@ -66,16 +69,18 @@ impl Card {
             mailbox,
             issued_ms,
             consensus,
+            more,
         }
     }
 
     pub(crate) fn address(&self) -> MixAddress {
-        MixAddress { network: self.network, home: self.home, mailbox: self.mailbox }
+        MixAddress { network: self.network, home: self.home, mailbox: self.mailbox, more: self.more }
     }
 
     /// Signs and encodes.
     pub(crate) fn to_text(&self, me: &Identity) -> String {
         let mut bytes = postcard::to_allocvec(self).unwrap_or_default(); // plain data: cannot fail
+        bytes.extend(self.more.to_bytes());
         let signature = me.signing().sign(&[SIGNED_PREFIX, &bytes].concat());
         bytes.extend(signature.to_bytes());
         bytes.extend(checksum(&bytes));
@@ -95,8 +100,9 @@ impl Card {
             return Err(CardError::Damaged);
         }
         let (body, signature) = signed.split_last_chunk::<64>().ok_or(CardError::Damaged)?;
-        let (card, rest) = postcard::take_from_bytes::<Self>(body).map_err(|_| CardError::Damaged)?;
-        if !rest.is_empty() || !valid_name(&card.name) {
+        let (mut card, rest) = postcard::take_from_bytes::<Self>(body).map_err(|_| CardError::Damaged)?;
+        card.more = MoreHomes::from_bytes(rest);
+        if card.more.to_bytes() != rest || !valid_name(&card.name) {
             return Err(CardError::Damaged);
         }
         VerifyingKey::from_bytes(&card.id)
@@ -130,7 +136,12 @@ mod tests {
     fn card() -> (Identity, Card) {
         let me = Identity::generate();
         let consensus = TestNetwork::generate(&LAYOUT, 1000).expect("generates").consensus();
-        let address = MixAddress { network: consensus.network(), home: [2; 32], mailbox: [3; 32] };
+        let address = MixAddress {
+            network: consensus.network(),
+            home: [2; 32],
+            mailbox: [3; 32],
+            more: MoreHomes::default(),
+        };
         let card = Card::new(&me, "Ada", address, 1, Some(consensus));
         (me, card)
     }
@@ -147,6 +158,24 @@ mod tests {
             .flat_map(|(i, c)| (i % 70 == 69).then_some('\n').into_iter().chain([c]))
             .collect();
         assert_eq!(Card::from_text(&wrapped), Ok(card));
+    }
+
+    #[test]
+    fn a_card_names_up_to_three_homes() {
+        let (me, one) = card();
+        let address = MixAddress { more: MoreHomes::new([[4; 32], [5; 32]]), ..one.address() };
+        let three = Card::new(&me, "Ada", address, 1, one.consensus.clone());
+        assert_eq!(Card::from_text(&three.to_text(&me)).map(|c| c.address()), Ok(address));
+        // What follows a card and is no home is no part of a good card, signed or not.
+        for more in [&[4; 31][..], &[4; 64], &[[4; 32], [5; 32], [6; 32]].concat()] {
+            let mut bytes = postcard::to_allocvec(&one).expect("encodes");
+            bytes.extend(more);
+            let signature = me.signing().sign(&[SIGNED_PREFIX, &bytes].concat());
+            bytes.extend(signature.to_bytes());
+            bytes.extend(checksum(&bytes));
+            let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&bytes));
+            assert_eq!(Card::from_text(&text), Err(CardError::Damaged), "{more:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::card::Card;
 use crate::core::Core;
+use crate::direct::Device;
 use crate::error::{Result, bad_input, database, not_found, refused};
 use crate::identity::{fingerprint, hex, unhex};
 use crate::time::{now_ms, seconds};
@@ -10,7 +11,7 @@ use crate::work::{After, Work};
 use crate::{network, reach, records, settings, wire};
 use betanet::Key;
 use fog_api::{ApiError, CardView, Contact, ContactState, ErrorKind, EventBody, PrivacyLevel};
-use fog_p2p::mixnet::MixAddress;
+use fog_p2p::mixnet::{MixAddress, MoreHomes};
 use fog_p2p::outbox::{self, Priority};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -37,6 +38,8 @@ pub(crate) struct Stored {
     pub(crate) privacy: PrivacyLevel,
     /// As they asked.
     pub(crate) asked: PrivacyLevel,
+    /// Their device, while they allow direct connections.
+    pub(crate) device: Option<Device>,
     /// Their box for me.
     pub(crate) their_box: Option<Place>,
     /// The relay of my box for them.
@@ -61,6 +64,12 @@ fn from_row(row: &SqliteRow) -> sqlx::Result<Stored> {
         let bytes = row.try_get::<Option<Vec<u8>>, _>(name)?;
         bytes.map(|b| b.try_into().map_err(|_| sqlx::Error::RowNotFound)).transpose()
     };
+    let addresses = row.try_get::<Option<String>, _>("direct_addresses")?;
+    let addresses = addresses.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let privacy = match row.try_get::<bool, _>("direct")? {
+        true => PrivacyLevel::Public,
+        false => reach::level_from_text(&row.try_get::<String, _>("privacy")?),
+    };
     Ok(Stored {
         id: key("id")?,
         seal_key: key("seal_key")?,
@@ -70,10 +79,18 @@ fn from_row(row: &SqliteRow) -> sqlx::Result<Stored> {
             "blocked" => ContactState::Blocked,
             _ => ContactState::Asking,
         },
-        address: MixAddress { network: key("network")?, home: key("home")?, mailbox: key("mailbox")? },
+        address: MixAddress {
+            network: key("network")?,
+            home: key("home")?,
+            mailbox: key("mailbox")?,
+            more: MoreHomes::from_bytes(
+                &row.try_get::<Option<Vec<u8>>, _>("more_homes")?.unwrap_or_default(),
+            ),
+        },
         last_seen_ms: row.try_get("last_seen_ms")?,
-        privacy: reach::level_from_text(&row.try_get::<String, _>("privacy")?),
+        privacy,
         asked: reach::level_from_text(&row.try_get::<String, _>("asked")?),
+        device: optional("direct_key")?.map(|key| Device { key, addresses }),
         their_box: optional("box_relay")?.zip(optional("box_id")?).map(|(relay, id)| Place { relay, id }),
         own_box: optional("own_box_relay")?,
         own_box_number: row.try_get::<i64, _>("own_box_number")?.unsigned_abs(),
@@ -138,7 +155,10 @@ pub(crate) async fn view(
         network: hex(&contact.address.network),
         test_network,
         privacy: contact.privacy,
-        privacy_asked: contact.asked,
+        privacy_asked: match contact.device {
+            Some(_) if contact.asked == PrivacyLevel::Private => PrivacyLevel::Public,
+            _ => contact.asked,
+        },
     })
 }
 
@@ -164,10 +184,11 @@ pub(crate) async fn list(core: &Core) -> Result<Vec<Contact>> {
 async fn put(work: &mut Work, card: &Card, state: ContactState) -> Result<Stored> {
     let address = card.address();
     sqlx::query(
-        "INSERT INTO node_contacts (id, seal_key, name, state, network, home, mailbox, card_ms, created_ms) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO node_contacts (id, seal_key, name, state, network, home, mailbox, card_ms, created_ms, \
+         more_homes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, seal_key = excluded.seal_key, \
          network = excluded.network, home = excluded.home, mailbox = excluded.mailbox, card_ms = excluded.card_ms, \
+         more_homes = excluded.more_homes, \
          box_relay = CASE WHEN network = excluded.network THEN box_relay END, \
          box_id = CASE WHEN network = excluded.network THEN box_id END, \
          own_box_relay = CASE WHEN network = excluded.network THEN own_box_relay END \
@@ -182,6 +203,7 @@ async fn put(work: &mut Work, card: &Card, state: ContactState) -> Result<Stored
     .bind(address.mailbox.as_slice())
     .bind(card.issued_ms)
     .bind(work.now_ms)
+    .bind(address.more.to_bytes())
     .execute(work.conn())
     .await
     .map_err(|e| match e.as_database_error() {
@@ -306,6 +328,7 @@ pub(crate) async fn set_state(core: &Arc<Core>, peer: &str, state: ContactState)
     contact.state = state;
     if state == ContactState::Blocked {
         work.after(After::Block(contact.seal_key));
+        work.after(After::Direct);
         work.after(After::Boxes);
     } else {
         contact = reach::arrange(&mut work, contact, false).await?;
@@ -319,8 +342,9 @@ pub(crate) async fn set_state(core: &Arc<Core>, peer: &str, state: ContactState)
 pub(crate) async fn set_privacy(core: &Arc<Core>, peer: &str, privacy: PrivacyLevel) -> Result<Contact> {
     let mut work = Work::begin(core).await?;
     let before = named(work.conn(), peer).await?;
-    sqlx::query("UPDATE node_contacts SET privacy = ? WHERE id = ?")
+    sqlx::query("UPDATE node_contacts SET privacy = ?, direct = ? WHERE id = ?")
         .bind(reach::level_text(privacy))
+        .bind(privacy == PrivacyLevel::Public)
         .bind(before.id.as_slice())
         .execute(work.conn())
         .await

@@ -17,15 +17,17 @@ use betanet::Key;
 use betanet::testnet::{LAYOUT, TestNetwork};
 use fog_api::{AppState, ContactState, Me, Phase, Settings};
 use fog_p2p::MessageId;
+use fog_p2p::direct::Direct;
 use fog_p2p::endpoint::Endpoint;
 use fog_p2p::mixnet::MixnetRoad;
+use fog_p2p::roads::Roads;
 use parking_lot::{Mutex, RwLock};
 use sqlx::SqlitePool;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 const INBOUND: usize = 256;
@@ -38,6 +40,10 @@ pub(crate) struct Core {
     pub(crate) pool: SqlitePool,
     pub(crate) bus: Arc<Bus>,
     pub(crate) road: Arc<MixnetRoad>,
+    pub(crate) direct: Arc<Direct>,
+    pub(crate) socket: crate::direct::Socket,
+    /// Look at what concerns direct connections now.
+    pub(crate) look_direct: Notify,
     pub(crate) endpoint: Endpoint,
     pub(crate) network: Network,
     pub(crate) compute: Compute,
@@ -74,8 +80,10 @@ impl Core {
         road.set_mean_delay(Duration::from_millis(settings.mean_delay_ms.into()));
         let (inbound, datagrams) = mpsc::channel(INBOUND);
         let strangers = vec![crate::wire::HELLO];
+        let direct = Direct::new(me.direct(), inbound.clone());
+        let roads = Arc::new(Roads::new(road.clone(), direct.clone()));
         let (endpoint, events) =
-            Endpoint::start(pool.clone(), me.sealing(), road.clone(), strangers, datagrams).await?;
+            Endpoint::start(pool.clone(), me.sealing(), roads, strangers, datagrams).await?;
         let own_keys = secrets.test_network.as_ref().map(TestNetwork::copy);
         let core = Arc::new(Self {
             compute: Compute::new(&config, me.signing()).map_err(internal)?,
@@ -86,6 +94,9 @@ impl Core {
             bus,
             network: Network::new(road.clone(), inbound),
             road,
+            direct,
+            socket: crate::direct::Socket::default(),
+            look_direct: Notify::new(),
             endpoint,
             paths: Paths::default(),
             reasons: Mutex::default(),
@@ -100,6 +111,7 @@ impl Core {
         tokio::spawn(delivery::run(core.clone(), events));
         tokio::spawn(compute::run(core.clone()));
         tokio::spawn(crate::harvest::run(core.clone()));
+        tokio::spawn(crate::direct::run(core.clone()));
         tokio::spawn(Network::watch(core.clone(), own_keys));
         governance::resume(&core).await?;
         Ok(core)
@@ -120,6 +132,7 @@ impl Core {
         let contacts = contacts::all(work.conn()).await?;
         work.commit().await?;
         self.network.set_secret(&contacts);
+        crate::direct::set_peers(self, &contacts);
         for contact in &contacts {
             match contact.state {
                 ContactState::Blocked => self.endpoint.block(contact.seal_key),
@@ -176,6 +189,7 @@ impl Core {
     pub(crate) async fn shutdown(&self) {
         self.cancel.cancel();
         self.compute.stop_all();
+        self.direct.set_peers(&HashMap::new());
         self.network.shutdown().await;
     }
 }

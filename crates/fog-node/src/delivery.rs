@@ -8,7 +8,7 @@ use crate::error::{Result, bad_input, database};
 use crate::paths::Path;
 use crate::time::now_ms;
 use crate::work::Work;
-use crate::{chat, compute, contacts, reach, records, settlements, wire};
+use crate::{chat, compute, contacts, direct, mixing, reach, records, settlements, wire};
 use betanet::Key;
 use fog_api::{ApiError, ContactState, ErrorKind};
 use fog_p2p::endpoint::Event;
@@ -110,6 +110,8 @@ async fn take(core: &Arc<Core>, peer: &Key, id: &MessageId, kind: u16, body: &[u
         wire::READ => chat::read_by_peer(&mut work, &from, body).await?,
         wire::RECORD => records::incoming(&mut work, &from, body).await?,
         wire::SETTLEMENT => settlements::incoming(&mut work, &from, body).await?,
+        wire::DIRECT => direct::incoming(&mut work, &from, body).await?,
+        wire::MIXING => mixing::incoming(&mut work, &from, body).await?,
         wire::REACH => reach::incoming(&mut work, &from, body).await?,
         wire::JOB => return compute::incoming(work, &from, id, body).await,
         _ => return Err(bad_input("an unknown kind of message")),

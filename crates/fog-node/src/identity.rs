@@ -57,6 +57,14 @@ impl Identity {
         SigningKey::from_bytes(&key)
     }
 
+    /// The key of this device on direct connections.
+    pub(crate) fn direct(&self) -> StaticSecret {
+        let mut key = Zeroizing::new([0; 32]);
+        // 32 bytes are always within HKDF's limit.
+        _ = Hkdf::<Sha256>::new(Some(b"fog direct 1"), &self.seal).expand(b"", key.as_mut());
+        StaticSecret::from(*key)
+    }
+
     /// The mailbox's key in a network. Its home relay sees this key and cannot link it to the identity, nor to
     /// the mailbox in another network.
     pub(crate) fn mailbox(&self, network: &Key) -> StaticSecret {

@@ -22,7 +22,7 @@ use crate::error::{NodeError, Result, bad_input, database, internal, refused};
 use crate::identity::{Identity, hex};
 use crate::time::{now_ms, seconds};
 use crate::work::{After, Work};
-use crate::{contacts, records, settlements};
+use crate::{contacts, mixing, records, settlements};
 use betanet::client::{Client, ClientConfig, Entries, Inbound};
 use betanet::directory::{Consensus, SignedConsensus};
 use betanet::fetch;
@@ -31,7 +31,7 @@ use betanet::relay::{Relay, RelayConfig};
 use betanet::testnet::TestNetwork;
 use betanet::{Key, LinkState};
 use fog_api::{EventBody, MixnetView, MixnodeState, NetworkHealth, NetworkView, RelayView};
-use fog_p2p::mixnet::{MixAddress, MixnetRoad};
+use fog_p2p::mixnet::{MixAddress, MixnetRoad, MoreHomes};
 use fog_p2p::transport::Arrival;
 use parking_lot::{Mutex, RwLock};
 use rand::seq::IteratorRandom;
@@ -63,6 +63,8 @@ struct Member {
     network: Key,
     guards: Option<Guards>,
     home: Key,
+    /// Homes beside the first, for those who want several.
+    more_homes: MoreHomes,
     /// Where mail may still come: homes of before, with the Unix second until which they are listened to.
     old_homes: home::OldHomes,
     own: bool,
@@ -237,6 +239,7 @@ pub(crate) async fn join(work: &mut Work, card: &Card) -> Result<()> {
 async fn change_ledger(work: &mut Work, to: &Consensus) -> Result<()> {
     fog_tokenomics::genesis::abandon(work.conn()).await.map_err(records::api)?;
     settlements::forget_all(work).await?;
+    mixing::forget_all(work).await?;
     records::open_ledger(work, to).await
 }
 
@@ -309,6 +312,7 @@ impl Network {
             network,
             guards,
             home,
+            more_homes: MoreHomes::default(),
             old_homes: Vec::new(),
             own,
             primary,
@@ -332,9 +336,11 @@ impl Network {
             let guards = row.get::<Option<Vec<u8>>, _>("guards").and_then(|bytes| Guards::from_bytes(&bytes));
             let problem = unusable(&signed);
             let old_homes = home::read_old(row.get("old_homes"));
+            let more_homes: Option<Vec<u8>> = row.get("more_homes");
             let network = self.remember(signed, home, guards, own, primary);
             if let Some(member) = self.members.write().get_mut(&network) {
                 member.old_homes = old_homes;
+                member.more_homes = MoreHomes::from_bytes(&more_homes.unwrap_or_default());
             }
             if let Some(problem) = problem {
                 tracing::warn!("a network cannot be used: {problem}");
@@ -392,7 +398,7 @@ impl Network {
         let network_of = &member.document().network;
         let carried = network_of.test && network_of.timing.voting == 0;
         let consensus = carried.then(|| (*member.signed).clone());
-        Ok((MixAddress { network, home: member.home, mailbox }, consensus))
+        Ok((MixAddress { network, home: member.home, mailbox, more: member.more_homes }, consensus))
     }
 
     /// Starts the client of a network, and its relays if it is ours.
@@ -402,7 +408,7 @@ impl Network {
             .read()
             .get(network)
             .filter(|m| m.problem.is_none())
-            .map(|m| (m.signed.clone(), home::all(m.home, &m.old_homes), m.own, m.guards.clone()))
+            .map(|m| (m.signed.clone(), m.homes().all(), m.own, m.guards.clone()))
         else {
             return;
         };
@@ -527,8 +533,10 @@ impl Network {
                 }
             }
             core.network.leave_lost_home(&core, &mut absence).await;
+            core.network.keep_homes(&core).await;
             core.network.note_traffic();
             core.network.look_after_mixnode(&core).await;
+            core.network.claim_mixing(&core).await;
             let view = core.network.view(&core);
             let text = serde_json::to_string(&view).unwrap_or_default();
             if text != told {
@@ -602,6 +610,15 @@ impl Network {
         }
     }
 
+    /// As many homes as the settings want, where the network has that many.
+    async fn keep_homes(&self, core: &Arc<Core>) {
+        let primary = self.members.read().values().find(|m| m.primary).map(|m| m.network);
+        let Some(network) = primary else { return };
+        if let Err(e) = home::fit(core, &network).await {
+            tracing::warn!("the number of home relays cannot be changed: {e}");
+        }
+    }
+
     fn note_traffic(&self) {
         if let Some(client) = self.primary_client() {
             let now = now_ms() as f64 / 1000.0;
@@ -629,6 +646,24 @@ impl Network {
         let folder = core.config.data_dir.join("mixnode");
         let mixnode = mixnode::Mixnode::start(settings, core.me.mixnode(), &folder, signed).await;
         *self.mixnode.lock() = Some(mixnode);
+    }
+
+    /// Once for each of the directory's lists: what the mixnode earned by it.
+    async fn claim_mixing(&self, core: &Arc<Core>) {
+        let consensus = self.mixnode.lock().as_ref().and_then(mixnode::Mixnode::unclaimed);
+        let Some(consensus) = consensus else { return };
+        let done = async {
+            mixing::claim(core, &consensus).await?;
+            mixing::earned(core).await
+        };
+        match done.await {
+            Ok(earned) => {
+                if let Some(mixnode) = &*self.mixnode.lock() {
+                    mixnode.claimed(&consensus, earned);
+                }
+            }
+            Err(e) => tracing::warn!("what the mixnode earned is not claimed: {e}"),
+        }
     }
 
     /// Everything for the circuits screen.
@@ -675,6 +710,7 @@ impl Network {
                 own: member.own,
                 relays: relays.collect(),
                 home: Some(hex(&member.home)),
+                more_homes: member.more_homes.iter().map(|relay| hex(&relay)).collect(),
                 home_connected: home_state == LinkState::Up,
                 valid_until: unix_seconds(member.document().valid_until),
                 authorities: u32::try_from(member.document().network.authorities.len()).unwrap_or(u32::MAX),
@@ -709,6 +745,7 @@ impl Network {
             privacy: privacy::view(members.values().find(|m| m.primary), primary.as_deref()),
             cover: traffic::view(primary.as_deref(), core.settings.read().cover, secret),
             history: self.history.lock().points(),
+            direct: core.socket.view(),
             mixnode: self.mixnode_view(members.values().any(|m| m.own && m.primary)),
         }
     }

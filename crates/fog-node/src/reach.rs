@@ -21,6 +21,7 @@ use fog_api::{ContactState, ErrorKind, PrivacyLevel};
 use fog_p2p::endpoint::Only;
 use fog_p2p::mixnet::MixAddress;
 use fog_p2p::outbox::Priority;
+use fog_p2p::roads::Roads;
 use fog_p2p::transport::Address;
 use rand::seq::IteratorRandom;
 
@@ -36,7 +37,8 @@ pub(crate) struct Route {
 
 pub(crate) fn level_text(level: PrivacyLevel) -> &'static str {
     match level {
-        PrivacyLevel::Private => "private",
+        // That direct connections are allowed is in a column of its own.
+        PrivacyLevel::Public | PrivacyLevel::Private => "private",
         PrivacyLevel::Confidential => "confidential",
         PrivacyLevel::Secret => "secret",
     }
@@ -54,7 +56,11 @@ impl Stored {
     /// The level in effect. Whoever only asks to be a contact has nothing else to ask for.
     pub(crate) fn level(&self) -> PrivacyLevel {
         let accepted = self.state == ContactState::Accepted;
-        if accepted { self.privacy.max(self.asked) } else { self.privacy }
+        let asked = match self.device {
+            Some(_) if self.asked == PrivacyLevel::Private => PrivacyLevel::Public,
+            _ => self.asked,
+        };
+        if accepted { self.privacy.max(asked) } else { self.privacy.max(PrivacyLevel::Private) }
     }
 
     /// True if a box of mine is to be kept for them.
@@ -66,7 +72,7 @@ impl Stored {
     pub(crate) fn route(&self) -> Route {
         let home = |level| self.address.to_address(level);
         let (address, only) = match (self.level(), self.their_box) {
-            (PrivacyLevel::Private, _) => (home(path::Level::Private), None),
+            (PrivacyLevel::Public | PrivacyLevel::Private, _) => (home(path::Level::Private), None),
             (PrivacyLevel::Confidential, _) => (home(path::Level::Confidential), None),
             (PrivacyLevel::Secret, Some(Place { relay, id })) => {
                 (MixAddress::box_address(self.address.network, relay, id), None)
@@ -75,6 +81,12 @@ impl Stored {
                 let reason = format!("{} has not named a meeting point for secret messages yet", self.name);
                 (home(path::Level::Confidential), Some(Only { kind: wire::REACH, reason }))
             }
+        };
+        let address = match &self.device {
+            Some(device) if self.level() == PrivacyLevel::Public => {
+                Roads::direct_address(&device.key, &address)
+            }
+            _ => address,
         };
         Route { address, only }
     }
@@ -102,18 +114,27 @@ pub(crate) async fn arrange(work: &mut Work, mut contact: Stored, tell: bool) ->
     }
     work.after(After::SetPeer(contact.seal_key, contact.route()));
     work.after(After::Boxes);
+    if contact.device.is_some() {
+        work.after(After::Direct);
+    }
     Ok(contact)
 }
 
 /// I choose the level: refused if what it needs cannot be had.
 pub(crate) async fn choose(work: &mut Work, contact: Stored, privacy: PrivacyLevel) -> Result<Stored> {
-    let mut tell = contact.privacy != privacy;
+    let mut tell = contact.privacy.max(PrivacyLevel::Private) != privacy.max(PrivacyLevel::Private);
+    let direct = (contact.privacy == PrivacyLevel::Public) != (privacy == PrivacyLevel::Public);
     let mut contact = Stored { privacy, ..contact };
     if contact.is_secret() && contact.own_box.is_none() {
         draw(work, &mut contact).await?;
         tell = true;
     }
-    arrange(work, contact, tell).await
+    let contact = arrange(work, contact, tell).await?;
+    if direct {
+        crate::direct::tell(work, &contact).await?;
+        work.after(After::Direct);
+    }
+    Ok(contact)
 }
 
 /// The relay of my box for a contact is gone: another one, and word of it.
@@ -138,7 +159,8 @@ async fn draw(work: &mut Work, contact: &mut Stored) -> Result<()> {
     let document = work.core.network.document(&network);
     let document = document.ok_or_else(|| refused("This node is not in that contact's network."))?;
     let (mine, _) = work.core.network.my_address(&work.core.me, Some(&network))?;
-    let relays = || document.layer(3).filter(|r| r.is_running() && r.id != mine.home).map(|r| r.id);
+    let home = |id: &Key| mine.home == *id || mine.more.iter().any(|more| more == *id);
+    let relays = || document.layer(3).filter(|r| r.is_running() && !home(&r.id)).map(|r| r.id);
     let taken = [Some(contact.address.home), contact.own_box, contact.their_box.map(|b| b.relay)];
     let best = relays().filter(|r| !taken.contains(&Some(*r))).choose(&mut rand::rng());
     let relay = best.or_else(|| relays().choose(&mut rand::rng()));
@@ -168,7 +190,7 @@ async fn send(work: &mut Work, contact: &Stored) -> Result<()> {
     let reach = Reach {
         network: contact.address.network,
         level: match contact.privacy {
-            PrivacyLevel::Private => wire::Level::Private,
+            PrivacyLevel::Public | PrivacyLevel::Private => wire::Level::Private,
             PrivacyLevel::Confidential => wire::Level::Confidential,
             PrivacyLevel::Secret => wire::Level::Secret,
         },

@@ -4,7 +4,7 @@
 use crate::contacts::{self, Stored};
 use crate::error::{Result, bad_input, database, internal, refused};
 use crate::work::Work;
-use crate::{crossing, governance, network, settlements, wallet, wire};
+use crate::{crossing, governance, mixing, network, settlements, wallet, wire};
 use betanet::Key;
 use betanet::directory::Consensus;
 use fog_api::{ApiError, ContactState, ErrorKind};
@@ -82,6 +82,7 @@ async fn tell(work: &mut Work, contact: &Stored, only_me: bool) -> Result<()> {
         }
     }
     if !only_me {
+        mixing::introduce(work, contact).await?;
         settlements::introduce(work, contact).await?;
     }
     Ok(())
@@ -146,6 +147,7 @@ async fn spread(work: &mut Work, record: &Record, from: Option<&Key>) -> Result<
     if let (Record::Join(join), false) = (record, news.is_empty()) {
         // Joining pays: what this person owes may be covered now.
         settlements::credited(work, &[join.content.person]).await?;
+        mixing::joined(work, &join.content.person).await?;
     }
     Ok(())
 }

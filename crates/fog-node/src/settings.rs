@@ -27,6 +27,8 @@ pub(crate) async fn load(conn: &mut SqliteConnection, name: &str, mean_delay_ms:
             jobs_from_accepted_only: true,
             cover: None,
             mixnode: None,
+            homes: 1,
+            direct: None,
         }),
     }
 }
@@ -63,6 +65,12 @@ pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings
     if settings.mean_delay_ms > MAX_DELAY_MS {
         return Err(bad_input(format!("The mean delay is at most {MAX_DELAY_MS} ms.")));
     }
+    if let Some(direct) = &settings.direct {
+        crate::direct::check(direct).map_err(bad_input)?;
+    }
+    if !(1..=3).contains(&settings.homes) {
+        return Err(bad_input("There can be one, two or three home relays."));
+    }
     if let Some(mixnode) = &settings.mixnode {
         mixnode_addresses(mixnode).map_err(bad_input)?;
     }
@@ -83,5 +91,6 @@ pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings
     }
     core.road.set_mean_delay(Duration::from_millis(settings.mean_delay_ms.into()));
     core.network.apply(&settings);
+    core.look_direct.notify_one();
     Ok(settings)
 }

@@ -3,6 +3,7 @@
 use betanet::Key;
 use fog_p2p::MessageId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::net::SocketAddr;
 
 /// My card: sent to somebody I added, and again when it changes. The one kind that a stranger may send.
 pub(crate) const HELLO: u16 = 1;
@@ -18,6 +19,10 @@ pub(crate) const JOB: u16 = 5;
 pub(crate) const SETTLEMENT: u16 = 6;
 /// How I want to be reached, and where ([`Reach`]).
 pub(crate) const REACH: u16 = 7;
+/// Whether I allow direct connections ([`Direct`]).
+pub(crate) const DIRECT: u16 = 9;
+/// A claim for mixing, for everybody's ledger (`mixing::Claim`).
+pub(crate) const MIXING: u16 = 8;
 
 /// The lanes: what takes effect in the order in which it was sent. Lanes do not wait for each other. A lane's number
 /// must keep its meaning, since messages in the outbox have theirs.
@@ -26,7 +31,7 @@ pub(crate) mod lane {
     pub(crate) const CHAT: u8 = 1;
     /// Signed statements.
     pub(crate) const RECORDS: u8 = 2;
-    /// Receipts for everybody's ledger.
+    /// Receipts and claims for everybody's ledger.
     pub(crate) const SETTLEMENTS: u8 = 3;
     /// Offers of jobs, and taking them back. An offer may have to wait for a join; what is said of other jobs does
     /// not wait for it.
@@ -45,8 +50,8 @@ pub(crate) fn lane(kind: u16) -> u8 {
     match kind {
         CHAT | READ => lane::CHAT,
         RECORD => lane::RECORDS,
-        SETTLEMENT => lane::SETTLEMENTS,
-        REACH => lane::REACH,
+        SETTLEMENT | MIXING => lane::SETTLEMENTS,
+        REACH | DIRECT => lane::REACH,
         _ => fog_p2p::outbox::UNORDERED,
     }
 }
@@ -81,7 +86,13 @@ pub(crate) struct Reach {
     pub(crate) asks: bool,
 }
 
-/// As [`fog_api::PrivacyLevel`].
+/// My device's key and addresses for direct connections; none if I do not allow them.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Direct {
+    pub(crate) device: Option<(Key, Vec<SocketAddr>)>,
+}
+
+/// As [`fog_api::PrivacyLevel`], of those that go over the mixnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Level {
     Private,

@@ -33,6 +33,8 @@ pub(crate) enum After {
     StartNetwork(Key),
     /// Another network is primary.
     Moved,
+    /// Other contacts are reached directly now.
+    Direct,
     /// Look for jobs to start, stop these.
     Jobs,
     /// Tell the page how this proposal ended, when it ends.
@@ -121,6 +123,7 @@ impl Work {
                     core.endpoint.set_peer_only(peer, Some(route.address), route.only);
                 }
                 After::Boxes => boxes = true,
+                After::Direct => crate::direct::refresh_later(&core),
                 After::Block(peer) => core.endpoint.block(peer),
                 After::StartNetwork(network) => core.network.start_later(&core, Some(network)),
                 After::Moved => core.network.start_later(&core, None),

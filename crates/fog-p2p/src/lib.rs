@@ -10,7 +10,7 @@
 //!  app tx ── outbox::put ──> commit ── Endpoint::wake
 //!                                        │ fragments, each sealed to the receiver (envelope)
 //!                                        ▼
-//!                                    Transport (betanet, later mesh, direct ...)
+//!                                    Transport (betanet, direct, later mesh)
 //!                                        ▼
 //!  app tx <── Event::Incoming ── reassembly ── open envelope
 //!    └ inbox::first_time, effects, commit ── Endpoint::confirm ── acknowledgement ──> sender: Event::Delivered
@@ -25,17 +25,19 @@
 //! * [`session`]: fragmenting, reassembly, order, retransmission, acknowledgement for all peers; a state machine without
 //!   IO.
 //! * [`outbox`], [`inbox`]: the tables, used inside the caller's transactions.
-//! * [`transport`]: the small trait that a road implements; [`mixnet`] is the first.
+//! * [`transport`]: the small trait that a road implements: [`mixnet`], and [`direct`] connections; [`roads`] are both.
 //! * [`endpoint`]: the driver.
 //!
 //! A peer is known here by the X25519 key of their identity; who that is, the node above knows.
 
 pub mod datagram;
+pub mod direct;
 pub mod endpoint;
 pub mod envelope;
 pub mod inbox;
 pub mod mixnet;
 pub mod outbox;
+pub mod roads;
 pub mod session;
 pub mod transport;
 

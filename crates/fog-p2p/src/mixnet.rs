@@ -8,6 +8,7 @@ use betanet::path::Level;
 use betanet::sphinx::Surb;
 use betanet::{Key, packet};
 use parking_lot::RwLock;
+use rand::seq::IteratorRandom;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,15 +16,54 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The road's name.
 pub const ROAD: &str = "betanet";
 
+/// Homes that somebody may have beside the first.
+pub const MORE_HOMES: usize = 2;
+
 /// Where a peer is in the mixnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MixAddress {
     /// The network's id.
     pub network: Key,
-    /// The peer's home relay.
+    /// The peer's home relay, or the first of several.
     pub home: Key,
     /// The peer's mailbox there.
     pub mailbox: Key,
+    /// Further home relays with the same mailbox. Each packet goes to one of them all.
+    pub more: MoreHomes,
+}
+
+/// Home relays beside the first: at most [`MORE_HOMES`], none twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MoreHomes([Option<Key>; MORE_HOMES]);
+
+impl MoreHomes {
+    /// The first [`MORE_HOMES`] of these, without repetitions.
+    pub fn new(relays: impl IntoIterator<Item = Key>) -> Self {
+        let mut more = Self::default();
+        for relay in relays {
+            if !more.iter().any(|known| known == relay)
+                && let Some(free) = more.0.iter_mut().find(|place| place.is_none())
+            {
+                *free = Some(relay);
+            }
+        }
+        more
+    }
+
+    /// From the relays' ids in a row; what is no whole id at the end, and what is too many, is left out.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self::new(bytes.as_chunks().0.iter().copied())
+    }
+
+    /// The relays' ids in a row.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.iter().flatten().collect()
+    }
+
+    /// The relays.
+    pub fn iter(&self) -> impl Iterator<Item = Key> + '_ {
+        self.0.iter().copied().flatten()
+    }
 }
 
 /// What comes before a reply block of the mixnet's own: the network, the level of its relays, and when it was made (Unix
@@ -39,8 +79,10 @@ fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// Bytes of an address: three keys, and the level.
+/// Bytes of an address: three keys, and the level. Further homes follow.
 const ADDRESS_LEN: usize = 3 * 32 + 1;
+/// A relay that let through less than this of what is known of it is passed over, if there is a better home.
+const GOOD_SHARE: f64 = 0.5;
 
 fn level_byte(level: Level) -> u8 {
     u8::from(level == Level::Confidential)
@@ -92,23 +134,34 @@ impl MixAddress {
 
     /// The address of somebody's box (`id`) at a relay. Nothing that is sent to it goes anywhere else.
     pub fn box_address(network: Key, relay: Key, id: Key) -> Address {
-        Self { network, home: relay, mailbox: id }.with_way(BOX)
+        Self { network, home: relay, mailbox: id, more: MoreHomes::default() }.with_way(BOX)
     }
 
     fn with_way(self, way: u8) -> Address {
-        Address { road: ROAD, bytes: [&self.network[..], &self.home, &self.mailbox, &[way]].concat() }
+        let more = self.more.to_bytes();
+        Address { road: ROAD, bytes: [&self.network[..], &self.home, &self.mailbox, &[way], &more].concat() }
     }
 
     fn from_address(address: &Address) -> Option<(Self, Way)> {
-        let bytes: &[u8; ADDRESS_LEN] = address.bytes.as_slice().try_into().ok()?;
+        let (bytes, rest) = address.bytes.split_first_chunk::<ADDRESS_LEN>()?;
+        let more = MoreHomes::from_bytes(rest);
         let part = |i: usize| bytes[i * 32..(i + 1) * 32].try_into().ok();
         let way = match bytes[ADDRESS_LEN - 1] {
             BOX => Way::Box,
             level => Way::Mailbox(level_of(level)?),
         };
-        let known = address.road == ROAD;
-        known.then_some((Self { network: part(0)?, home: part(1)?, mailbox: part(2)? }, way))
+        // Nothing else follows; and a box is at one relay.
+        let whole = more.to_bytes() == rest && (way != Way::Box || rest.is_empty());
+        let known = address.road == ROAD && whole;
+        known.then_some((Self { network: part(0)?, home: part(1)?, mailbox: part(2)?, more }, way))
     }
+}
+
+/// The home relay for one packet: any of those that are not known to lose packets, or else any.
+fn choose_home(to: &MixAddress, share: impl Fn(&Key) -> Option<f64>) -> Key {
+    let homes = || std::iter::once(to.home).chain(to.more.iter());
+    let good = homes().filter(|home| share(home).is_none_or(|share| share >= GOOD_SHARE));
+    good.choose(&mut rand::rng()).or_else(|| homes().choose(&mut rand::rng())).unwrap_or(to.home)
 }
 
 /// The mixnet road: one client for each network that this node is in.
@@ -190,7 +243,10 @@ impl Transport for MixnetRoad {
         let client =
             self.client(&to.network).ok_or_else(|| unreachable("this node is not in that network"))?;
         let sent = match way {
-            Way::Mailbox(level) => client.send(level, &to.home, &to.mailbox, datagram),
+            Way::Mailbox(level) => {
+                let home = choose_home(&to, |relay| client.relay_health(relay).0);
+                client.send(level, &home, &to.mailbox, datagram)
+            }
             Way::Box => client.put_over(Level::Confidential, &to.home, &to.mailbox, datagram),
         };
         match sent {
@@ -246,6 +302,24 @@ mod tests {
             prop_assert!(read.is_none_or(|read| written(read).bytes == bytes));
             prop_assert!(read_block(&bytes, 0).is_none_or(|(_, _, block)| block.len() == Surb::LEN));
         }
+    }
+
+    #[test]
+    fn every_home_gets_packets_but_those_that_lose_them() {
+        let more = MoreHomes::new([[2; 32], [3; 32], [2; 32], [4; 32]]);
+        assert_eq!(more.iter().collect::<Vec<_>>(), [[2; 32], [3; 32]], "two, none twice");
+        let to = MixAddress { network: [9; 32], home: [1; 32], mailbox: [8; 32], more };
+        let read = MixAddress::from_address(&to.to_address(Level::Private)).expect("an address");
+        assert_eq!(read, (to, Way::Mailbox(Level::Private)));
+        let drawn = |share: fn(&Key) -> Option<f64>| {
+            let mut seen: Vec<u8> = (0..200).map(|_| choose_home(&to, share)[0]).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            seen
+        };
+        assert_eq!(drawn(|_| None), [1, 2, 3]);
+        assert_eq!(drawn(|home| Some(if home[0] == 2 { 0.2 } else { 0.9 })), [1, 3]);
+        assert_eq!(drawn(|_| Some(0.0)), [1, 2, 3], "a bad one is better than none");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use crate::route::Route;
 use crate::store::store;
 use crate::theme::{self, Theme};
 use crate::words::{self, Tone};
-use fog_api::{AppState, GetSettings, Me, SecretStorage, SetPassphrase, Settings as Values};
+use fog_api::{
+    AppState, DirectSettings, DirectView, GetNetwork, GetSettings, Me, SecretStorage, SetPassphrase,
+    Settings as Values,
+};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -15,6 +18,7 @@ use leptos::task::spawn_local;
 pub(crate) fn Settings() -> impl IntoView {
     let settings = store().settings;
     settings.ensure(GetSettings {});
+    store().network.ensure(GetNetwork {});
     view! {
         <Page title="Settings" testid="settings">
             <Loaded load=settings.load retry=move |()| settings.read(GetSettings {}) lines=6>
@@ -23,6 +27,7 @@ pub(crate) fn Settings() -> impl IntoView {
                         <Profile />
                         <Appearance />
                         <Privacy />
+                        <Direct />
                     </div>
                     <div class="column">
                         <Secrets />
@@ -140,6 +145,23 @@ fn Privacy() -> impl IntoView {
             change(|s| s.mean_delay_ms = delay);
         }
     };
+    let wanted = Memo::new(move |_| settings.part(|s| s.homes, 1));
+    let homes = move |count: u8| {
+        view! {
+            <label class="segment">
+                <input
+                    type="radio"
+                    name="homes"
+                    class="visually-hidden"
+                    value=count.to_string()
+                    prop:checked=move || wanted.get() == count
+                    on:change=move |_| change(|s| s.homes = count)
+                    data-testid=format!("settings-homes-{count}")
+                />
+                <span>{words::homes(count)}</span>
+            </label>
+        }
+    };
     view! {
         <Card title="Privacy">
             <form class="form inline" on:submit=submit>
@@ -156,6 +178,14 @@ fn Privacy() -> impl IntoView {
                     <Button label="Save" look=Look::Primary disabled=Signal::derive(move || read().is_none()) testid="settings-delay-save" />
                 </Show>
             </form>
+            <fieldset class="segments">
+                <legend>"Home relays"</legend>
+                <div class="segments-row">{(1..=3).map(homes).collect_view()}</div>
+            </fieldset>
+            <p class="hint">
+                "Where your messages wait while you are away. With several, they arrive also while one of these relays is down; \
+                but each of them sees when this device is there."
+            </p>
             <Switch
                 label="Read receipts"
                 hint="Tell people when you have read what they wrote."
@@ -174,6 +204,71 @@ fn Privacy() -> impl IntoView {
                 "Cover traffic, and a mixnode on this device, are on the screen "
                 <a href=Route::Circuits(None).href()>"Circuits"</a> "."
             </p>
+        </Card>
+    }
+    .into_any()
+}
+
+/// Whether contacts at the public level may connect to this device.
+#[component]
+fn Direct() -> impl IntoView {
+    let store = store();
+    let saved = Memo::new(move |_| store.settings.part(|s| s.direct.clone(), None));
+    let state = Memo::new(move |_| store.network.part(|n| n.direct.clone(), Default::default()));
+    let (listen, public) = (RwSignal::new("0.0.0.0:9200".to_owned()), RwSignal::new(String::new()));
+    let refusal = RwSignal::new(None::<String>);
+    Effect::new(move |_| {
+        if let Some(direct) = saved.get() {
+            listen.set(direct.listen);
+            public.set(direct.public_address.unwrap_or_default());
+        }
+    });
+    let submit = move |e: leptos::ev::SubmitEvent| {
+        e.prevent_default();
+        refusal.set(None);
+        let public = public.get_untracked().trim().to_owned();
+        let wanted = DirectSettings {
+            listen: listen.get_untracked(),
+            public_address: (!public.is_empty()).then_some(public),
+        };
+        store.change_settings(|s| s.direct = Some(wanted), move |error| refusal.set(Some(error.message)));
+    };
+    let told = move || {
+        match (saved.with(Option::is_some), state.get()) {
+        (false, _) => "None are taken. This device still dials contacts who take them, where both of you chose the level \"Directly\".".to_owned(),
+        (true, DirectView { problem: Some(why), .. }) => format!("They cannot be taken: {why}"),
+        (true, DirectView { address: Some(address), .. }) => format!("They are taken at {address}."),
+        (true, _) => "They are about to be taken.".to_owned(),
+    }
+    };
+    view! {
+        <Card title="Direct connections">
+            <p class="hint" data-testid="direct-state">{told}</p>
+            <form class="form" on:submit=submit>
+                <TextField
+                    label="Listen at"
+                    value=listen
+                    hint="Address and port on this device. 0.0.0.0 is every address."
+                    testid="direct-listen"
+                />
+                <TextField
+                    label="Address for others"
+                    value=public
+                    hint="How they reach this device, if that is another address: behind a router, say."
+                    placeholder="198.51.100.7:9200"
+                    testid="direct-public"
+                />
+                {move || refusal.get().map(|text| view! { <Notice tone=Tone::Bad text testid="direct-error" /> })}
+                <div class="row">
+                    <Button
+                        label=Signal::derive(move || if saved.with(Option::is_some) { "Change" } else { "Take direct connections" }.to_owned())
+                        testid="direct-start"
+                    />
+                    <Show when=move || saved.with(Option::is_some)>
+                        <Button label="Stop" look=Look::Quiet on_press=move |()| change(|s| s.direct = None) testid="direct-stop" />
+                    </Show>
+                </div>
+            </form>
         </Card>
     }
     .into_any()

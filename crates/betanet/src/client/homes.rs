@@ -18,7 +18,7 @@ use tokio_util::sync::DropGuard;
 const RECEIPTS: usize = 1024;
 const FRAMES: usize = 256;
 /// The most home relays of a client.
-const MAX_HOMES: usize = 4;
+const MAX_HOMES: usize = 6;
 
 struct Home {
     relay: Key,

@@ -114,7 +114,9 @@ impl Link {
                                 _ => {}
                             }
                         }
-                        Frame::Deliver(..) => return Err(LinkError::Protocol("a delivery to a relay")),
+                        Frame::Deliver(..) | Frame::Datagram(_) => {
+                            return Err(LinkError::Protocol("something that is not for a relay"));
+                        }
                     }
                 }
                 if !packets.is_empty() || !passed.is_empty() {

@@ -104,6 +104,26 @@ pub struct Settings {
     /// Run a mixnode for the network that this node is in.
     #[serde(default)]
     pub mixnode: Option<MixnodeSettings>,
+    /// Home relays in the primary network, 1 to 3: with several, mail arrives while one of them is down, and each sees when
+    /// this device is there.
+    #[serde(default = "one")]
+    pub homes: u8,
+    /// Take direct connections from contacts at the public level.
+    #[serde(default)]
+    pub direct: Option<DirectSettings>,
+}
+
+/// Where direct connections are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectSettings {
+    /// Where this device listens: address and port; port 0 takes a free one.
+    pub listen: String,
+    /// Where others reach it, if that is another address (behind a router, say).
+    pub public_address: Option<String>,
+}
+
+fn one() -> u8 {
+    1
 }
 
 /// How a mixnode on this device is to run.

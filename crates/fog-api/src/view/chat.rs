@@ -30,7 +30,7 @@ pub struct Contact {
     pub test_network: bool,
     /// How what I send them goes through the mixnet, as I chose.
     pub privacy: PrivacyLevel,
-    /// What they asked for: the higher of both holds, in both directions.
+    /// What they asked for, or [`PrivacyLevel::Public`] if they allow that: the higher of both holds, in both directions.
     pub privacy_asked: PrivacyLevel,
 }
 
@@ -38,6 +38,9 @@ pub struct Contact {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrivacyLevel {
+    /// Over a direct connection, encrypted, without relays and without anonymity: if both sides chose it, and while there
+    /// is such a connection. Otherwise as [`PrivacyLevel::Private`].
+    Public,
     /// Over three relays.
     #[default]
     Private,

@@ -36,6 +36,9 @@ pub struct NetworkView {
     pub history: Vec<TrafficPoint>,
     /// The mixnode on this device.
     pub mixnode: MixnodeView,
+    /// Direct connections on this device.
+    #[serde(default)]
+    pub direct: DirectView,
 }
 
 /// What the mixnet promises to this node's owner, as one of a few states.
@@ -124,6 +127,15 @@ pub struct TrafficPoint {
     pub received: u32,
 }
 
+/// Whether direct connections are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DirectView {
+    /// Where this device listens for them; none if it does not.
+    pub address: Option<String>,
+    /// Why it does not, although it should.
+    pub problem: Option<String>,
+}
+
 /// The mixnode on this device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MixnodeView {
@@ -141,7 +153,7 @@ pub struct MixnodeView {
     pub performance: Option<f64>,
     /// The same in the long run.
     pub reputation: Option<f64>,
-    /// Earned by mixing. The ledger pays for jobs only, so far: this is always 0, and the page says why.
+    /// Earned by mixing, in all: for each epoch whose last directory list says that the mixnode runs.
     pub earned: Amount,
 }
 
@@ -172,8 +184,11 @@ pub struct MixnetView {
     pub own: bool,
     /// Its relays by layer.
     pub relays: Vec<RelayView>,
-    /// My home relay's id.
+    /// My home relay's id, or that of the first.
     pub home: Option<String>,
+    /// Further home relays' ids.
+    #[serde(default)]
+    pub more_homes: Vec<String>,
     /// True while the link to the home relay is up.
     pub home_connected: bool,
     /// The consensus ends then.

@@ -64,8 +64,11 @@ pub(crate) fn run(global: &Global, command: ChatCommand) -> Result<()> {
                     )?;
                 }
                 for p in paths {
-                    let hops: Vec<String> =
+                    let mut hops: Vec<String> =
                         p.hops.iter().map(|h| format!("{} ({:.0} ms)", h.name, h.delay * 1000.0)).collect();
+                    if hops.is_empty() {
+                        hops.push("directly".into());
+                    }
                     let end = p.acknowledged_after.map_or("no acknowledgement".into(), |s| {
                         format!("acknowledged after {:.0} ms", s * 1000.0)
                     });
@@ -123,6 +126,9 @@ fn set_state(global: &Global, client: &Client, who: &str, state: ContactState) -
 fn set_privacy(global: &Global, client: &Client, who: &str, level: Privacy) -> Result<()> {
     let peer = contact(client, who)?;
     let (level, relays) = match level {
+        Privacy::Public => {
+            (PrivacyLevel::Public, "a direct connection, if they choose it too and there is one,")
+        }
         Privacy::Private => (PrivacyLevel::Private, "three relays"),
         Privacy::Confidential => (PrivacyLevel::Confidential, "five relays"),
         Privacy::Secret => (PrivacyLevel::Secret, "five relays to a meeting point, and five more,"),

@@ -1,12 +1,16 @@
 //! `fog network`.
 
 use super::client;
-use crate::args::{Cover, Global, MixnodeHereArgs, NetworkCommand};
+use crate::args::{Cover, DirectArgs, Global, MixnodeHereArgs, NetworkCommand};
 use crate::client::Client;
 use crate::output::{show, words};
 use anyhow::Result;
-use fog_api::{ChangeHome, CoverProfile, GetNetwork, GetSettings, MixnodeSettings, NetworkView, SetSettings};
+use fog_api::{
+    ChangeHome, CoverProfile, DirectSettings, GetNetwork, GetSettings, MixnodeSettings, NetworkView,
+    SetSettings,
+};
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 pub(crate) fn run(global: &Global, command: &NetworkCommand) -> Result<()> {
     let client = client(global)?;
@@ -30,6 +34,19 @@ pub(crate) fn run(global: &Global, command: &NetworkCommand) -> Result<()> {
         }
         NetworkCommand::Cover { profile: Some(profile) } => set_cover(global, &client, *profile),
         NetworkCommand::Mixnode(args) => mixnode(global, &client, args),
+        NetworkCommand::Direct(args) => direct(global, &client, args),
+        NetworkCommand::Homes { count } => {
+            let mut settings = client.call(GetSettings {})?;
+            settings.homes = *count;
+            let homes = client.call(SetSettings { settings })?.homes;
+            show(global, &serde_json::json!({"homes": homes}), |out, _| match homes {
+                1 => writeln!(out, "There is to be one home relay. Your contacts are told."),
+                n => writeln!(
+                    out,
+                    "There are to be {n} home relays, if the network has that many. Your contacts are told."
+                ),
+            })
+        }
         NetworkCommand::Home { relay } => {
             let relay = client.call(ChangeHome { relay: relay.clone() })?;
             show(global, &serde_json::json!({"home": relay}), |out, _| {
@@ -64,6 +81,35 @@ fn set_cover(global: &Global, client: &Client, profile: Cover) -> Result<()> {
             megabytes(up),
             megabytes(down)
         )
+    })
+}
+
+fn direct(global: &Global, client: &Client, args: &DirectArgs) -> Result<()> {
+    if args.off || args.listen.is_some() {
+        let mut settings = client.call(GetSettings {})?;
+        settings.direct = args.listen.as_ref().map(|listen| DirectSettings {
+            listen: listen.clone(),
+            public_address: args.public_address.clone(),
+        });
+        client.call(SetSettings { settings })?;
+    }
+    // The node opens and closes the socket on its own; a moment is enough.
+    let wanted = client.call(GetSettings {})?.direct.is_some();
+    let start = Instant::now();
+    let view = loop {
+        let view = client.call(GetNetwork {})?.direct;
+        let settled = view.problem.is_some() || view.address.is_some() == wanted;
+        if settled || start.elapsed() > Duration::from_secs(5) {
+            break view;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    show(global, &view, |out, view| match (&view.address, &view.problem) {
+        (Some(address), _) => writeln!(out, "Direct connections are taken at {address}."),
+        (None, Some(why)) => writeln!(out, "Direct connections are not taken: {why}"),
+        (None, None) => {
+            writeln!(out, "No direct connections are taken. This device may dial others who take them.")
+        }
     })
 }
 
@@ -119,7 +165,8 @@ fn status(out: &mut dyn Write, view: &NetworkView) -> std::io::Result<()> {
             )?;
         }
         for relay in &network.relays {
-            let home = if network.home.as_deref() == Some(&relay.id) { " home" } else { "" };
+            let is_home = network.home.as_ref() == Some(&relay.id) || network.more_homes.contains(&relay.id);
+            let home = if is_home { " home" } else { "" };
             let entry = if relay.pinned { " entry" } else { "" };
             let out_of_use = if relay.in_use { "" } else { " left out" };
             let share = relay.delivered_share.map_or_else(String::new, |s| format!(" {:.0} %", s * 100.0));

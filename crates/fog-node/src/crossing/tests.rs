@@ -145,7 +145,7 @@ impl Words {
     }
 
     fn card(&self, network: Key, issued_ms: i64) -> String {
-        let address = MixAddress { network, home: [2; 32], mailbox: [3; 32] };
+        let address = MixAddress { network, home: [2; 32], mailbox: [3; 32], more: Default::default() };
         let consensus = (network == self.network.id()).then(|| self.network.consensus());
         Card::new(&self.me, "Bob", address, issued_ms, consensus).to_text(&self.me)
     }

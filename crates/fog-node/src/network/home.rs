@@ -1,15 +1,18 @@
-//! The home relay: where my mail waits, and how I move without losing any.
+//! The home relays: where my mail waits, and how I move without losing any.
 //!
-//! The new home is on the card that all contacts get with the move. The old one is listened to for as long as somebody
+//! There is one, or up to three for those who want that mail arrives while one of them is down; each packet goes to one of
+//! them. Every home sees when this device is there, so more of them is less privacy. A new home is on the card that all contacts get with the move. The old one is listened to for as long as somebody
 //! may still have the old card.
 
-use super::{Network, unix};
+use super::{Member, Network, unix};
 use crate::core::Core;
 use crate::error::{Result, bad_input, database, not_found, refused};
 use crate::identity::hex;
 use crate::work::{After, Work};
 use crate::{contacts, settings};
+use betanet::directory::Consensus;
 use betanet::{Key, LinkState};
+use fog_p2p::mixnet::MoreHomes;
 use rand::seq::IteratorRandom;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,17 +44,66 @@ fn write_old(old: &OldHomes) -> Vec<u8> {
     old.iter().flat_map(|(relay, until)| [&relay[..], &until.to_be_bytes()].concat()).collect()
 }
 
-/// All homes to listen to: the one on the card, and those of before that are not too old.
-pub(super) fn all(home: Key, old: &OldHomes) -> Vec<Key> {
-    let now = unix();
-    let old = old.iter().filter(|(_, until)| *until > now).map(|(relay, _)| *relay);
-    [home].into_iter().chain(old).collect()
+/// The homes in one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Homes {
+    /// The first on the card.
+    pub(super) home: Key,
+    /// The others on the card.
+    pub(super) more: MoreHomes,
+    /// Not on the card any more.
+    pub(super) old: OldHomes,
+}
+
+impl Homes {
+    /// All homes to listen to: those on the card, and those of before that are not too old.
+    pub(super) fn all(&self) -> Vec<Key> {
+        let now = unix();
+        let old = self.old.iter().filter(|(_, until)| *until > now).map(|(relay, _)| *relay);
+        let mut all: Vec<Key> = Vec::new();
+        for relay in std::iter::once(self.home).chain(self.more.iter()).chain(old) {
+            if !all.contains(&relay) {
+                all.push(relay);
+            }
+        }
+        all
+    }
+
+    fn on_card(&self, relay: &Key) -> bool {
+        self.home == *relay || self.more.iter().any(|m| m == *relay)
+    }
+
+    /// With this first home instead. The one of before is listened to for a while still, unless it is on the card.
+    fn moved_to(&self, home: Key) -> Self {
+        let more = MoreHomes::new(self.more.iter().filter(|relay| *relay != home));
+        self.changed(home, more)
+    }
+
+    /// With these further homes instead.
+    fn with_more(&self, more: MoreHomes) -> Self {
+        self.changed(self.home, more)
+    }
+
+    fn changed(&self, home: Key, more: MoreHomes) -> Self {
+        let mut new = Self { home, more, old: Vec::new() };
+        let left = std::iter::once(self.home).chain(self.more.iter()).map(|relay| (relay, unix() + KEEP_OLD));
+        let old = left.chain(self.old.iter().copied());
+        new.old = old.filter(|(relay, _)| !new.on_card(relay)).collect();
+        let mut seen = Vec::new();
+        new.old.retain(|(relay, _)| {
+            !seen.contains(relay) && {
+                seen.push(*relay);
+                true
+            }
+        });
+        new.old.truncate(MAX_OLD);
+        new
+    }
 }
 
 /// Moves to another home relay of a network: this one, or one that is drawn. Contacts get the new card.
 pub(crate) async fn change(core: &Arc<Core>, network: &Key, to: Option<Key>) -> Result<Key> {
-    let (old_home, old) =
-        core.network.homes(network).ok_or_else(|| refused("This node is in no such network."))?;
+    let homes = core.network.homes(network).ok_or_else(|| refused("This node is in no such network."))?;
     let document =
         core.network.document(network).ok_or_else(|| refused("This node is in no such network."))?;
     let new = match to {
@@ -62,24 +114,63 @@ pub(crate) async fn change(core: &Arc<Core>, network: &Key, to: Option<Key>) -> 
             }
             relay
         }
-        None => {
-            // Nor the one on this device, whose address is this device's.
-            let mine = core.me.mixnode().id();
-            let others = document.layer(3).filter(|r| r.is_running() && r.id != old_home && r.id != mine);
-            let others = others.map(|r| r.id);
-            others.choose(&mut rand::rng()).ok_or_else(|| refused("The network has no other home relay."))?
-        }
+        None => *draw(core, &document, &homes, 1)
+            .first()
+            .ok_or_else(|| refused("The network has no other home relay."))?,
     };
-    if new == old_home {
+    if new == homes.home {
         return Ok(new);
     }
-    let mut before: OldHomes = old.into_iter().filter(|(relay, _)| *relay != new).collect();
-    before.insert(0, (old_home, unix() + KEEP_OLD));
-    before.truncate(MAX_OLD);
+    put(core, network, homes.moved_to(new)).await?;
+    tracing::info!(relay = %betanet::short(&new), "this is the home relay now");
+    Ok(new)
+}
+
+/// Draws relays that run and are not on my card; not the one on this device, either, whose address is this device's.
+/// Of other operators than those on the card, if there are such.
+fn draw(core: &Core, document: &Consensus, homes: &Homes, count: usize) -> Vec<Key> {
+    let mine = core.me.mixnode().id();
+    let operator = |id: &Key| document.relay(id).map(|r| r.operator.clone()).filter(|o| !o.is_empty());
+    let mut taken: Vec<Option<String>> =
+        std::iter::once(homes.home).chain(homes.more.iter()).map(|id| operator(&id)).collect();
+    let mut drawn: Vec<Key> = Vec::new();
+    while drawn.len() < count {
+        let others = || {
+            let able = document.layer(3).filter(|r| r.is_running() && r.id != mine);
+            able.map(|r| r.id).filter(|id| !homes.on_card(id) && !drawn.contains(id))
+        };
+        let stranger = |id: &Key| operator(id).is_none_or(|o| !taken.contains(&Some(o)));
+        let best = others().filter(stranger).choose(&mut rand::rng());
+        let Some(relay) = best.or_else(|| others().choose(&mut rand::rng())) else { break };
+        taken.push(operator(&relay));
+        drawn.push(relay);
+    }
+    drawn
+}
+
+/// Brings the number of homes to what the settings want. Where the network has fewer relays, it stays at what there is.
+pub(super) async fn fit(core: &Arc<Core>, network: &Key) -> Result<()> {
+    let wanted = usize::from(core.settings.read().homes.max(1)) - 1;
+    let Some(homes) = core.network.homes(network) else { return Ok(()) };
+    let have = homes.more.iter().count();
+    let more = if have > wanted {
+        MoreHomes::new(homes.more.iter().take(wanted))
+    } else if have < wanted {
+        let Some(document) = core.network.document(network) else { return Ok(()) };
+        MoreHomes::new(homes.more.iter().chain(draw(core, &document, &homes, wanted - have)))
+    } else {
+        return Ok(());
+    };
+    if more == homes.more { Ok(()) } else { put(core, network, homes.with_more(more)).await }
+}
+
+/// Lives at these homes from now on, and tells all contacts.
+async fn put(core: &Arc<Core>, network: &Key, homes: Homes) -> Result<()> {
     let mut work = Work::begin(core).await?;
-    sqlx::query("UPDATE node_networks SET home = ?, old_homes = ? WHERE id = ?")
-        .bind(new.as_slice())
-        .bind(write_old(&before))
+    sqlx::query("UPDATE node_networks SET home = ?, more_homes = ?, old_homes = ? WHERE id = ?")
+        .bind(homes.home.as_slice())
+        .bind(homes.more.to_bytes())
+        .bind(write_old(&homes.old))
         .bind(network.as_slice())
         .execute(work.conn())
         .await
@@ -87,26 +178,23 @@ pub(crate) async fn change(core: &Arc<Core>, network: &Key, to: Option<Key>) -> 
     let issued = settings::renew_card(&mut work).await?;
     let name = core.settings.read().name.clone();
     // The cards are made from what is in memory; should the work fail, it is what it was.
-    let undo = core.network.set_homes(network, new, before);
+    let undo = core.network.set_homes(network, homes);
     let result = async {
         contacts::send_card_to_all(&mut work, &name, issued).await?;
         work.after(After::Wake);
         work.commit().await
     };
-    if let Err(e) = result.await {
-        if let Some((home, old)) = undo {
-            core.network.set_homes(network, home, old);
-        }
-        return Err(e);
+    let result = result.await;
+    if let (Err(_), Some(homes)) = (&result, undo) {
+        core.network.set_homes(network, homes);
     }
-    tracing::info!(relay = %betanet::short(&new), "this is the home relay now");
-    Ok(new)
+    result
 }
 
 /// Leaves a home that does not answer. First for one of before, then for a new one, but only a few times in a month: who
 /// blocks homes on the line must not be able to lead a node to one of their own.
 pub(super) async fn leave(core: &Arc<Core>, network: &Key) -> Result<Key> {
-    let (home, old) =
+    let Homes { home, old, .. } =
         core.network.homes(network).ok_or_else(|| refused("This node is in no such network."))?;
     let document =
         core.network.document(network).ok_or_else(|| refused("This node is in no such network."))?;
@@ -165,23 +253,29 @@ impl Absence {
     }
 }
 
+impl Member {
+    pub(super) fn homes(&self) -> Homes {
+        Homes { home: self.home, more: self.more_homes, old: self.old_homes.clone() }
+    }
+}
+
 impl Network {
-    fn homes(&self, network: &Key) -> Option<(Key, OldHomes)> {
-        self.members.read().get(network).map(|m| (m.home, m.old_homes.clone()))
+    fn homes(&self, network: &Key) -> Option<Homes> {
+        self.members.read().get(network).map(Member::homes)
     }
 
     /// Gives what was before.
-    fn set_homes(&self, network: &Key, home: Key, old: OldHomes) -> Option<(Key, OldHomes)> {
-        let homes = all(home, &old);
+    fn set_homes(&self, network: &Key, homes: Homes) -> Option<Homes> {
+        let all = homes.all();
         let before = {
             let mut members = self.members.write();
             let member = members.get_mut(network)?;
-            let before = (member.home, std::mem::replace(&mut member.old_homes, old));
-            member.home = home;
+            let before = member.homes();
+            (member.home, member.more_homes, member.old_homes) = (homes.home, homes.more, homes.old);
             before
         };
         if let Some(client) = self.road.client(network) {
-            client.set_homes(homes);
+            client.set_homes(all);
         }
         Some(before)
     }
@@ -198,7 +292,22 @@ mod tests {
         assert_eq!(read_old(None), Vec::new());
         assert_eq!(read_old(Some(vec![7; 39])), Vec::new());
         assert_eq!(read_old(Some(vec![7; 40 * 9])).len(), MAX_OLD);
-        assert_eq!(all([9; 32], &old), [[9; 32], [1; 32]], "not those whose time is over");
+        let homes = Homes { home: [9; 32], more: MoreHomes::new([[8; 32]]), old };
+        assert_eq!(homes.all(), [[9; 32], [8; 32], [1; 32]], "not those whose time is over");
+    }
+
+    #[test]
+    fn whichever_way_the_homes_change_none_is_there_twice_and_left_ones_are_remembered() {
+        let relays = |homes: &Homes| homes.old.iter().map(|(relay, _)| relay[0]).collect::<Vec<_>>();
+        let one = Homes { home: [1; 32], more: MoreHomes::default(), old: vec![([4; 32], 5)] };
+        let three = one.with_more(MoreHomes::new([[2; 32], [4; 32]]));
+        assert_eq!((three.home, relays(&three)), ([1; 32], vec![]), "4 is a home again");
+        let moved = three.moved_to([2; 32]);
+        assert_eq!((moved.home, moved.more.to_bytes(), relays(&moved)), ([2; 32], vec![4; 32], vec![1]));
+        let fewer = moved.with_more(MoreHomes::default());
+        assert_eq!(relays(&fewer), [4, 1]);
+        let back = fewer.moved_to([1; 32]);
+        assert_eq!((back.home, relays(&back)), ([1; 32], vec![2, 4]));
     }
 
     #[test]

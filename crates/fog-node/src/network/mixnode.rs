@@ -1,8 +1,9 @@
-//! A mixnode on this device, for the network that it is in.
+//! A mixnode on this device, for the network that it is in, and what it earns.
 
 use betanet::directory::SignedConsensus;
 use betanet::relay::{About, Relay, RelayConfig, RelayKeys, upkeep};
 use fog_api::{Amount, MixnodeSettings, MixnodeState, MixnodeView};
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,16 @@ pub(super) struct Mixnode {
 struct Running {
     relay: Arc<Relay>,
     consensus: watch::Receiver<Arc<SignedConsensus>>,
+    pay: Mutex<Pay>,
     _ends: DropGuard,
+}
+
+/// What its owner was paid.
+#[derive(Default)]
+struct Pay {
+    /// From when the list holds whose claim was made, or that allows none.
+    claimed: Option<u64>,
+    earned: u128,
 }
 
 /// Reads the addresses of the settings.
@@ -84,12 +94,27 @@ impl Mixnode {
                 () = upkeep(&kept, &about, &sender) => {}
             }
         });
-        Ok(Running { relay, consensus: receiver, _ends: ends.drop_guard() })
+        Ok(Running { relay, consensus: receiver, pay: Mutex::default(), _ends: ends.drop_guard() })
     }
 
     /// True if these settings are what it runs with, and it does run.
     pub(super) fn is(&self, settings: &MixnodeSettings) -> bool {
         self.settings == *settings && self.running.is_ok()
+    }
+
+    /// The newest list, if nothing was claimed by it yet.
+    pub(super) fn unclaimed(&self) -> Option<Arc<SignedConsensus>> {
+        let running = self.running.as_ref().ok()?;
+        let consensus = running.consensus.borrow().clone();
+        let claimed = running.pay.lock().claimed;
+        (claimed != Some(consensus.unverified().valid_after)).then_some(consensus)
+    }
+
+    /// By this list was claimed what can be, and this much was paid in all.
+    pub(super) fn claimed(&self, consensus: &SignedConsensus, earned: u128) {
+        if let Ok(running) = &self.running {
+            *running.pay.lock() = Pay { claimed: Some(consensus.unverified().valid_after), earned };
+        }
     }
 
     pub(super) fn view(&self) -> MixnodeView {
@@ -116,7 +141,7 @@ impl Mixnode {
             mixed: counters.forwarded + counters.delivered,
             performance: listed.map(|l| share(l.standing.performance)),
             reputation: listed.map(|l| share(l.standing.reputation)),
-            earned: Amount::default(),
+            earned: Amount(running.pay.lock().earned),
         }
     }
 }

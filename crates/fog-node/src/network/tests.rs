@@ -25,7 +25,12 @@ fn changed(signed: &SignedConsensus, change: fn(&mut Consensus)) -> SignedConsen
 
 /// A card that its person has signed.
 fn card(person: &Identity, issued_ms: i64, consensus: SignedConsensus) -> String {
-    let address = MixAddress { network: consensus.network(), home: [2; 32], mailbox: [3; 32] };
+    let address = MixAddress {
+        network: consensus.network(),
+        home: [2; 32],
+        mailbox: [3; 32],
+        more: Default::default(),
+    };
     Card::new(person, "Bob", address, issued_ms, Some(consensus)).to_text(person)
 }
 

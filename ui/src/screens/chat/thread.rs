@@ -107,6 +107,9 @@ fn Head(contact: Memo<Option<Contact>>) -> impl IntoView {
                 <p>{move || seen.get()}</p>
             </div>
             {move || match contact.with(|c| c.as_ref().map(level)) {
+                Some(PrivacyLevel::Public) => {
+                    view! { <Badge text="Direct, no anonymity" tone=Tone::Warn testid="public-level" /> }.into_any()
+                }
                 Some(PrivacyLevel::Confidential) => {
                     view! { <Badge text="5 relays" tone=Tone::Good testid="five-relays" /> }.into_any()
                 }
@@ -157,9 +160,16 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
     };
     // They may have asked for more than was chosen here: the higher of both holds.
     let more = move || {
-        contact
-            .with(|c| c.as_ref().is_some_and(|c| level(c) != c.privacy))
-            .then_some("They asked for a higher level than you chose, and it holds for both of you.")
+        let contact = contact.get()?;
+        if level(&contact) == contact.privacy {
+            return None;
+        }
+        Some(match level(&contact) {
+            PrivacyLevel::Private => {
+                "They have not chosen a direct connection: it is three relays for both of you."
+            }
+            _ => "They asked for a higher level than you chose, and it holds for both of you.",
+        })
     };
     view! {
         <dl class="facts stacked">
@@ -176,6 +186,12 @@ fn About(contact: Memo<Option<Contact>>, open: RwSignal<bool>) -> impl IntoView 
         </dl>
         <fieldset class="choices" data-testid="privacy-level">
             <legend>"How far messages go"</legend>
+            {choice(
+                PrivacyLevel::Public,
+                "Directly",
+                "No relays: the fastest. They learn your network address, and whoever watches your line sees that you two are in touch. Both of you have to choose it; while there is no such connection, messages go over three relays.",
+                "level-public",
+            )}
             {choice(
                 PrivacyLevel::Private,
                 "Three relays",

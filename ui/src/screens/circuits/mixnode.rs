@@ -128,7 +128,7 @@ fn Running(wanted: Memo<Option<MixnodeSettings>>) -> impl IntoView {
         Signal::derive(move || wanted.with(|w| w.as_ref().map_or("", |w| words::layer(w.layer)).to_owned()));
     let unpaid = Signal::derive(move || {
         let none = network.part(|n| n.mixnode.earned.0 == 0, true);
-        none.then(|| "The ledger pays for jobs only, so far.".to_owned())
+        none.then(|| "Paid at the end of each key period in which the directory finds it running.".to_owned())
     });
     let stop = move |()| {
         store.change_settings(|s| s.mixnode = None, move |error| store.complain(&error));
@@ -140,7 +140,7 @@ fn Running(wanted: Memo<Option<MixnodeSettings>>) -> impl IntoView {
             <Fact label="Packets mixed" value=view_of(|m| format::count(m.mixed)) testid="mixnode-mixed" />
             <Fact label="Performance" value=Signal::derive(move || network.part(|n| share(n.mixnode.performance), String::new())) />
             <Fact label="Reputation" value=Signal::derive(move || network.part(|n| share(n.mixnode.reputation), String::new())) />
-            <Fact label="Earned" value=view_of(|m| format::fog(m.earned)) hint=unpaid />
+            <Fact label="Earned" value=view_of(|m| format::fog(m.earned)) hint=unpaid testid="mixnode-earned" />
         </dl>
         <div>
             <Button label="Stop the mixnode" look=Look::Danger glyph=Glyph::Block on_press=stop testid="mixnode-stop" />

@@ -167,7 +167,13 @@ fn Packet(path: PacketPath, to: Signal<Option<String>>) -> impl IntoView {
                     <span class="hop-role">{move || to.get().unwrap_or_else(|| "They".into())}</span>
                 </li>
             </ol>
-            <p class="hint">{format!("The delays drawn for this packet add up to {}.", format::duration(drawn))}</p>
+            <p class="hint">
+                {if last == 0 {
+                    "It went directly, over no relay.".to_owned()
+                } else {
+                    format!("The delays drawn for this packet add up to {}.", format::duration(drawn))
+                }}
+            </p>
         </li>
     }
     .into_any()

@@ -52,7 +52,7 @@ fn Layer(mixnet: Signal<Option<MixnetView>>, layer: u8) -> impl IntoView {
 #[component]
 fn Relay(mixnet: Signal<Option<MixnetView>>, id: String) -> impl IntoView {
     let find = move |m: &MixnetView| -> Option<(RelayView, bool)> {
-        let home = m.home.as_deref() == Some(&id);
+        let home = m.home.as_ref() == Some(&id) || m.more_homes.contains(&id);
         m.relays.iter().find(|r| r.id == id).cloned().map(|r| (r, home))
     };
     let relay = Signal::derive(move || mixnet.with(|m| m.as_ref().and_then(&find)));
