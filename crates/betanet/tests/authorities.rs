@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use x25519_dalek::{PublicKey, StaticSecret};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 const TIMING: Timing = Timing { epoch: 8, overlap: 2, voting: 4 };
 
 fn now() -> u64 {
