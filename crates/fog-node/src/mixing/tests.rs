@@ -136,6 +136,11 @@ async fn a_claim_waits_for_its_operators_join_and_is_paid_once_up_to_the_days_ca
     let [eve, fay, ann] = std::array::from_fn(|_| Identity::generate());
     let node = node().await;
     let (eve, fay) = (node.befriend(&eve, "Eve").await, node.befriend(&fay, "Fay").await);
+    // They are met in the network that the ledger is of.
+    sqlx::query("UPDATE node_contacts SET network = (SELECT id FROM node_networks)")
+        .execute(&node.core().pool)
+        .await
+        .expect("moved");
     let day = EPOCH / 24 * 24;
     deliver(&node, &eve, &claim_of(&ann.id(), day)).await.expect("waits");
     assert_eq!((balance(&node, &ann.id()).await, told(&node, &fay).await), (0, 0));
