@@ -1,7 +1,8 @@
 //! X25519 (RFC 7748) for relays: many multiplications at once, two by the same point, and tables for the sender.
 //!
 //! ```text
-//! Points ── multiply ──> groups of eight ──> ifma:   eight Montgomery ladders in one (AVX-512 IFMA)
+//! Points ── multiply ──> groups of eight ──> ifma:    eight Montgomery ladders in one (AVX-512 IFMA)
+//!                   ├──> groups of four  ──> avx2:    four in one
 //!                   └──> what is left    ──> Edwards: converted once, multiplied twice (curve25519-dalek)
 //! relay's key ── Table (once per directory) ──> multiply by the sender's scalars
 //! ```
@@ -11,7 +12,11 @@
 //! how many points there are, which anybody may know.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod scalar;
 mod table;
 
 pub use table::Table;
@@ -23,61 +28,93 @@ use std::sync::OnceLock;
 
 /// Points that the widest backend takes at once. Batches of a multiple of it cost least.
 pub const LANES: usize = 8;
-
-/// Of so few points, [`Backend::Ifma`] leaves each to the other backend: its eight ladders cost as much for one.
-const FEW: usize = 1;
+/// Points that [`Backend::Avx2`] takes at once.
+#[cfg(target_arch = "x86_64")]
+const AVX2_LANES: usize = 4;
 
 /// How points are multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// Eight at once with AVX-512 IFMA.
     Ifma,
+    /// Four at once with AVX2.
+    Avx2,
     /// One after the other with `curve25519-dalek`, which uses AVX2 where there is some.
     Edwards,
 }
 
 impl Backend {
+    /// Those that this processor has, the fastest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [Self::Ifma, Self::Avx2, Self::Edwards].into_iter().filter(|backend| match backend {
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma => ifma::available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Ifma | Self::Avx2 => false,
+            Self::Edwards => true,
+        })
+    }
+
     /// The fastest that this processor has.
     pub fn best() -> Self {
         static BEST: OnceLock<Backend> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
-            if ifma::available() {
-                return Self::Ifma;
-            }
-            Self::Edwards
-        })
+        *BEST.get_or_init(|| Self::available().next().unwrap_or(Self::Edwards))
     }
 
     /// Its name for logs and benchmarks.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Ifma => "AVX-512 IFMA, eight at once",
-            Self::Edwards => "curve25519-dalek, Edwards form",
+            Self::Ifma => "ifma",
+            Self::Avx2 => "avx2",
+            Self::Edwards => "edwards",
         }
     }
 
     /// Multiplies each point by the (clamped) scalar of the same place.
     ///
     /// The three slices have one length; what is beyond the shortest is left alone.
+    ///
+    /// # Panics
+    /// This processor does not have this backend ([`Backend::available`]).
     pub fn multiply(self, points: &mut [Point], scalars: &[&Key], products: &mut [Key]) {
         let n = points.len().min(scalars.len()).min(products.len());
-        let mut start = 0;
-        #[cfg(target_arch = "x86_64")]
-        if self == Self::Ifma {
-            while n - start > FEW {
-                let count = (n - start).min(LANES);
-                let range = start..start + count;
-                let us: [&Key; LANES] = std::array::from_fn(|i| &points[start + i.min(count - 1)].u);
-                let by: [&Key; LANES] = std::array::from_fn(|i| scalars[start + i.min(count - 1)]);
-                products[range].copy_from_slice(&ifma::multiply(&us, &by)[..count]);
-                start += count;
-            }
-        }
-        for i in start..n {
+        let (points, scalars, products) = (&mut points[..n], &scalars[..n], &mut products[..n]);
+        let done = match self {
+            // Of so few points, each costs less with the other backend: all lanes cost as much as one.
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma => in_groups(1, ifma::multiply, points, scalars, products),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => in_groups(1, avx2::multiply, points, scalars, products),
+            _ => 0,
+        };
+        for i in done..n {
             products[i] = points[i].multiply(scalars[i]);
         }
     }
+}
+
+/// Multiplies `N` at once until at most `few` are left; returns how many it did.
+#[cfg(target_arch = "x86_64")]
+fn in_groups<const N: usize>(
+    few: usize,
+    multiply: impl Fn(&[&Key; N], &[&Key; N]) -> [Key; N],
+    points: &[Point],
+    scalars: &[&Key],
+    products: &mut [Key],
+) -> usize {
+    let mut start = 0;
+    while points.len() - start > few {
+        let count = (points.len() - start).min(N);
+        // Lanes for which there is no point take the last one's.
+        let at = |lane: usize| start + lane.min(count - 1);
+        let us: [&Key; N] = std::array::from_fn(|lane| &points[at(lane)].u);
+        let by: [&Key; N] = std::array::from_fn(|lane| scalars[at(lane)]);
+        products[start..start + count].copy_from_slice(&multiply(&us, &by)[..count]);
+        start += count;
+    }
+    start
 }
 
 /// A point by its u coordinate. It remembers its Edwards form, so that the second multiplication costs less.
@@ -127,14 +164,6 @@ mod tests {
         data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hex").try_into().expect("32 bytes")
     }
 
-    fn backends() -> Vec<Backend> {
-        let mut all = vec![Backend::Edwards];
-        if Backend::best() != Backend::Edwards {
-            all.push(Backend::best());
-        }
-        all
-    }
-
     fn all(backend: Backend, us: &[Key], scalars: &[Key]) -> Vec<Key> {
         let mut points: Vec<_> = us.iter().map(|u| Point::new(*u)).collect();
         let by: Vec<_> = scalars.iter().collect();
@@ -145,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_published_vectors_hold() {
-        for backend in backends() {
+        for backend in Backend::available() {
             for [scalar, u, product] in VECTORS {
                 let products = all(backend, &[key(u); 3], &[key(scalar); 3]);
                 assert_eq!(products, [key(product); 3], "{}", backend.name());
@@ -179,7 +208,7 @@ mod tests {
         }
         let scalars: Vec<Key> = (0..us.len()).map(|i| [i as u8 ^ 0xa5; 32]).collect();
         let expected: Vec<Key> = us.iter().zip(&scalars).map(|(u, k)| x25519(*k, *u)).collect();
-        for backend in backends() {
+        for backend in Backend::available() {
             assert_eq!(all(backend, &us, &scalars), expected, "{}", backend.name());
         }
     }
@@ -192,7 +221,7 @@ mod tests {
         ) {
             let (us, scalars): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
             let expected: Vec<Key> = us.iter().zip(&scalars).map(|(u, k)| x25519(*k, *u)).collect();
-            for backend in backends() {
+            for backend in Backend::available() {
                 prop_assert_eq!(&all(backend, &us, &scalars), &expected);
             }
         }
