@@ -7,7 +7,7 @@
 //! How large limbs get, in units of 2^29:
 //!
 //! ```text
-//! tight     at most 1, the first 1 + 1/32       what mul, square and load give
+//! tight     at most 1, the first 1 + 1/32       what mul, square and load give; of add_small_product the first 1.6
 //! sum       2.1                                 of two tight ones
 //! difference  3.1, the last 2.1                 of two tight ones, because 65 p is added
 //! mul       a * b of a column: 9 * 2.1 * 3.1 < 64, so that it stays below 2^64; the last limbs' product below 8,
@@ -94,6 +94,8 @@ fn ladder(us: &[&Key; LANES], scalars: &[&Key; LANES]) -> [Key; LANES] {
     store(&mul(&doubled.x, &invert(&doubled.z)))
 }
 
+/// A function of its own: inlined, the compiler knows so much of the operands' upper bits in one pass that it forgets in
+/// the next that they fit `vpmuludq`, and puts multiplications of 64 bits in their place.
 #[inline(never)]
 #[target_feature(enable = "avx2")]
 fn step(bits: __m256i, u: &Field, doubled: &mut Projective, sum: &mut Projective) {
@@ -128,6 +130,16 @@ fn vector(lanes: [u64; LANES]) -> __m256i {
     #[allow(unsafe_code)]
     unsafe {
         std::mem::transmute::<[u64; LANES], __m256i>(lanes)
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn lanes(vector: __m256i) -> [u64; LANES] {
+    // SAFETY: both are 32 bytes in which every bit pattern is a value.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::mem::transmute::<__m256i, [u64; LANES]>(vector)
     }
 }
 
@@ -402,12 +414,9 @@ fn load(us: &[&Key; LANES]) -> Field {
 
 #[target_feature(enable = "avx2")]
 fn store(a: &Field) -> [Key; LANES] {
-    let lanes = a.map(|limb| {
-        // SAFETY: both are 32 bytes in which every bit pattern is a value.
-        #[allow(unsafe_code)]
-        unsafe {
-            std::mem::transmute::<__m256i, [u64; LANES]>(limb)
-        }
-    });
-    std::array::from_fn(|l| scalar::to_bytes::<LIMBS>(BITS as u32, std::array::from_fn(|i| lanes[i][l])))
+    let limbs = a.map(|limb| lanes(limb));
+    std::array::from_fn(|l| scalar::to_bytes::<LIMBS>(BITS as u32, std::array::from_fn(|i| limbs[i][l])))
 }
+
+#[cfg(test)]
+mod tests;
