@@ -1,16 +1,17 @@
 //! A relay as a state machine without IO: packets and the time go in, packets to send come out.
 //!
 //! ```text
-//! packet::open (key agreement, header; no state) → admit: seen before? → packet::unwrap (payload; no state)
-//!     → hold: delay queue | mailbox → poll → Forward
+//! packet::open (key agreement, header; no state) → admit: seen before? → Admitted::written (tags to the file)
+//!     → packet::unwrap (payload; no state) → hold: delay queue | mailbox → poll → Forward
 //! ```
 //!
-//! Both steps without state work on whole batches, outside of the lock around [`Mix`].
+//! The steps without state work on whole batches, outside of the lock around [`Mix`].
 
 mod boxes;
 mod lateness;
 mod mailbox;
 mod replay;
+mod taglog;
 
 pub use boxes::{
     BOX_EXPIRY, BoxCounters, Boxes, MAX_ALL_BLOCKS, MAX_ALL_WAITING, MAX_BLOCKS, MAX_BOXES, MAX_DESCRIPTORS,
@@ -19,11 +20,14 @@ pub use boxes::{
 pub use lateness::Lateness;
 pub use mailbox::{Mailboxes, Queued};
 pub use replay::{HOUR_AT_FULL_RATE, ReplayError, ReplayFilter};
+pub use taglog::TagLog;
 
 use crate::Key;
 use crate::packet::{Opened, PacketError, Unwrapped};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The most packets held at once; beyond it new ones are refused, which the links turn into back-pressure.
@@ -107,6 +111,28 @@ impl Ord for Held {
     }
 }
 
+/// Packets that were let in. They go on once their tags are [`Admitted::written`].
+#[must_use]
+pub struct Admitted {
+    packets: Vec<Opened>,
+    unwritten: Vec<(Arc<TagLog>, Vec<u64>)>,
+}
+
+impl Admitted {
+    /// Hands the packets' tags to the operating system, and gives the packets: from now on, not even a relay that was
+    /// killed and started again lets them in a second time.
+    ///
+    /// # Errors
+    /// How many packets are lost, because their tags cannot be written: whoever kept them could send them again after a
+    /// restart.
+    pub fn written(self) -> Result<Vec<Opened>, (usize, io::Error)> {
+        for (log, tags) in &self.unwritten {
+            log.append(tags).map_err(|e| (self.packets.len(), e))?;
+        }
+        Ok(self.packets)
+    }
+}
+
 /// The state of one relay.
 pub struct Mix {
     /// A replay filter for each epoch whose key is accepted.
@@ -141,7 +167,7 @@ impl Mix {
 
     /// Lets in what was not here before, while there is room. Only authentic packets are remembered, so junk
     /// cannot fill the filter.
-    pub fn admit(&mut self, batch: Vec<Result<Opened, PacketError>>) -> Vec<Opened> {
+    pub fn admit(&mut self, batch: Vec<Result<Opened, PacketError>>) -> Admitted {
         let room = MAX_HELD.saturating_sub(self.held.len());
         let mut admitted = Vec::with_capacity(batch.len());
         for packet in batch {
@@ -150,7 +176,20 @@ impl Mix {
                 Err(e) => self.refuse(&e),
             }
         }
-        admitted
+        let tags_of =
+            |epoch: u32| admitted.iter().filter(move |p| p.epoch() == epoch).map(Opened::replay_tag);
+        let unwritten = self
+            .replay
+            .iter()
+            .filter_map(|(epoch, filter)| Some((filter.log()?.clone(), tags_of(*epoch).collect())))
+            .filter(|(_, tags): &(_, Vec<u64>)| !tags.is_empty())
+            .collect();
+        Admitted { packets: admitted, unwritten }
+    }
+
+    /// Counts packets whose tags could not be written as refused.
+    pub fn not_written(&mut self, packets: usize) {
+        self.counters.full += packets as u64;
     }
 
     fn admit_one(&mut self, opened: Opened, room: bool) -> Result<Opened, Refused> {
@@ -245,12 +284,10 @@ impl Mix {
         }
     }
 
-    /// Writes what must survive a restart. Call it every tick.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn persist(&mut self) -> std::io::Result<()> {
-        self.replay.values_mut().try_for_each(ReplayFilter::flush)
+    /// The files of the epochs' tags. About every second, what is in them should be
+    /// [synchronised](TagLog::synchronise), outside of the lock around this.
+    pub fn logs(&self) -> Vec<Arc<TagLog>> {
+        self.replay.values().filter_map(ReplayFilter::log).cloned().collect()
     }
 }
 
@@ -277,7 +314,7 @@ mod tests {
     fn take(mix: &mut Mix, now: Instant, secret: &StaticSecret, packets: &[&Vec<u8>]) -> Vec<Key> {
         let secrets = [EpochSecret { epoch: 1, secret: secret.clone() }];
         let opened = packet::open(&secrets, packets.iter().map(|p| (*p).clone()).collect());
-        let admitted = mix.admit(opened);
+        let admitted = mix.admit(opened).written().expect("writes");
         mix.hold(now, packet::unwrap(admitted))
     }
 

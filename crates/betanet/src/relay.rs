@@ -1,7 +1,7 @@
 //! A mixnode: the driver with sockets and timers around [`Mix`].
 //!
 //! ```text
-//! link ── one read ──> batch ── worker: open, admit, unwrap, hold ──> Mix
+//! link ── one read ──> batch ── worker: open, admit, write the tags, unwrap, hold ──> Mix
 //! Mix ── tick (0.25 ms, a thread of its own) ──> one batch for each peer ──> link: one write
 //! ```
 //!
@@ -23,8 +23,8 @@ pub use upkeep::{About, describe, upkeep};
 
 use crate::Key;
 use crate::directory::SignedConsensus;
-use crate::mix::{BoxCounters, Boxes, Counters, HOUR_AT_FULL_RATE, Mix};
-use crate::packet::EpochSecret;
+use crate::mix::{Admitted, BoxCounters, Boxes, Counters, HOUR_AT_FULL_RATE, Mix};
+use crate::packet::{EpochSecret, Opened};
 use epochs::Epochs;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -41,6 +41,9 @@ use tokio_util::task::TaskTracker;
 
 /// Packets a second that one link may bring, unless the configuration says otherwise.
 pub const DEFAULT_LINK_RATE: u32 = 50_000;
+
+/// How long replay tags are the operating system's alone.
+const SYNCHRONISE: Duration = Duration::from_secs(1);
 
 /// How often a relay looks at the clock for its epochs, at the least.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(30);
@@ -99,8 +102,10 @@ struct Shared {
     mailbox_links: Mutex<HashMap<Key, Arc<Notify>>>,
     /// A peer takes packets more slowly than they come.
     pressure: AtomicBool,
-    /// Replay tags came that are not on disk yet.
-    unwritten: AtomicBool,
+    /// Replay tags were written that a power cut would take.
+    unsynchronised: Notify,
+    /// The last tags could not be written: told of once.
+    cannot_write: AtomicBool,
     /// Links that are open now, and those that were refused because there were too many.
     links: AtomicU64,
     links_refused: AtomicU64,
@@ -156,7 +161,8 @@ impl Relay {
             peers: Mutex::default(),
             mailbox_links: Mutex::default(),
             pressure: AtomicBool::new(false),
-            unwritten: AtomicBool::new(false),
+            unsynchronised: Notify::new(),
+            cannot_write: AtomicBool::new(false),
             links: AtomicU64::new(0),
             links_refused: AtomicU64::new(0),
             busy: AtomicU64::new(0),
@@ -167,6 +173,8 @@ impl Relay {
         let mixer = mixer::start(shared.clone())?;
         let keep = shared.clone();
         tasks.spawn(async move { keep.keep_epochs().await });
+        let keep = shared.clone();
+        tasks.spawn(async move { keep.keep_synchronised().await });
         tasks.spawn(links::accept_all(shared.clone(), listener, mixer.clone()));
         Ok(Self { shared, address, tasks, mixer })
     }
@@ -214,6 +222,7 @@ impl Relay {
         self.tasks.close();
         self.tasks.wait().await;
         self.mixer.ended().await;
+        self.shared.synchronise().await;
     }
 }
 
@@ -234,6 +243,52 @@ impl Shared {
         }
         *self.secrets.write() = Arc::new(epochs.secrets(now));
         Ok(())
+    }
+
+    /// Brings replay tags onto the disk, a second after the first of them: a power cut takes no more. `kill -9` takes
+    /// none at all, because they are written before their packets go on.
+    async fn keep_synchronised(&self) {
+        loop {
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = self.unsynchronised.notified() => {}
+            }
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = tokio::time::sleep(SYNCHRONISE) => {}
+            }
+            self.synchronise().await;
+        }
+    }
+
+    async fn synchronise(&self) {
+        let logs = self.mix.lock().logs();
+        let all = move || logs.iter().try_for_each(|log| log.synchronise());
+        match tokio::task::spawn_blocking(all).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("a power cut now would lose replay tags: {e}"),
+            Err(e) => tracing::error!("replay tags could not be synchronised: {e}"),
+        }
+    }
+
+    /// The packets whose tags are written, so that no replay of them is let in, whatever happens to this process.
+    fn written(&self, admitted: Admitted) -> Vec<Opened> {
+        match admitted.written() {
+            Ok(packets) => {
+                if !packets.is_empty() {
+                    self.unsynchronised.notify_one();
+                    self.cannot_write.store(false, Ordering::Relaxed);
+                }
+                packets
+            }
+            Err((lost, e)) => {
+                if !self.cannot_write.swap(true, Ordering::Relaxed) {
+                    tracing::error!("replay tags cannot be written, so packets are refused: {e}");
+                }
+                self.mix.lock().not_written(lost);
+                Vec::new()
+            }
+        }
     }
 
     async fn keep_epochs(&self) {

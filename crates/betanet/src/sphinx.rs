@@ -20,6 +20,8 @@
 
 mod build;
 mod keys;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod payload;
 mod surb;
 mod unwrap;
@@ -156,6 +158,8 @@ fn element(header: &[u8; HEADER_LEN]) -> Key {
     element
 }
 
+#[cfg(all(test, target_arch = "x86_64"))]
+mod constant_time;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

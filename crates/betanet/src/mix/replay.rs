@@ -1,30 +1,28 @@
-//! Which packets were here before. Bounded, and kept in an append-only file over restarts.
+//! Which packets were here before. Bounded, and kept in an append-only file ([`TagLog`]) over restarts.
 //!
 //! One filter belongs to one Sphinx key. It never forgets and never clears: when it is full, new packets are
 //! refused until the key changes. The first tags are kept as they are; more go into Bloom filters, each four times
 //! as large as the one before (Almeida et al. 2007), so that a quiet relay's filter is small and a busy one's takes
 //! about 27 bits a packet: 310 MB for an hour at 25,000 packets a second.
 
+use super::TagLog;
 use fastbloom::BloomFilter;
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Packets of an hour at 25,000 a second, the baseline's busy relay.
 pub const HOUR_AT_FULL_RATE: usize = 90_000_000;
 
-/// What a file of tags begins with.
-const MAGIC: &[u8; 8] = b"fogtags1";
-const TAG_LEN: usize = size_of::<u64>();
 /// Tags that are kept as they are.
 const EXACT: usize = 1 << 18;
 /// The first Bloom filter takes this many.
 const FIRST_LAYER: usize = 1 << 20;
 const GROWTH: usize = 4;
 /// Chance that one layer takes a new tag for an old one. There are at most five layers, so that all of them together
-/// refuse at most one honest packet in 100,000.
-const FALSE_REFUSALS: f64 = 2e-6;
+/// refuse less than one honest packet in 100,000.
+const FALSE_REFUSALS: f64 = 1.5e-6;
 
 /// Why a tag was not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +40,7 @@ pub struct ReplayFilter {
     room: usize,
     len: usize,
     capacity: usize,
-    log: Option<BufWriter<File>>,
+    log: Option<Arc<TagLog>>,
 }
 
 impl ReplayFilter {
@@ -51,40 +49,21 @@ impl ReplayFilter {
         Self { exact: HashSet::new(), layers: Vec::new(), room: EXACT, len: 0, capacity, log: None }
     }
 
-    /// A filter that keeps its tags in `path`. A half-written last tag (power cut) is cut off.
+    /// A filter that has the tags of the file at `path`, which is made if there is none. What is inserted later must be
+    /// appended to its [`ReplayFilter::log`].
     ///
     /// # Errors
     /// Those of the file system, a file of something else, or one with more tags than `capacity`.
     pub fn open(path: &Path, capacity: usize) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         let mut filter = Self::in_memory(capacity);
-        if len < MAGIC.len() {
-            file.set_len(0)?;
-            file.write_all(MAGIC)?;
-        } else {
-            let mut reader = BufReader::with_capacity(1 << 20, &file);
-            let mut magic = [0; MAGIC.len()];
-            reader.read_exact(&mut magic)?;
-            let fail = |why: &str| io::Error::other(format!("{}: {why}", path.display()));
-            if magic != *MAGIC {
-                return Err(fail(
-                    "this file holds no replay tags. Move it away only if the relay gets new keys, too",
-                ));
-            }
-            let whole = (len - MAGIC.len()) / TAG_LEN;
-            if whole > capacity {
-                return Err(fail("more replay tags than there is room for: give the relay a new key"));
-            }
-            for _ in 0..whole {
-                let mut tag = [0; TAG_LEN];
-                reader.read_exact(&mut tag)?;
-                filter.remember(u64::from_le_bytes(tag));
-            }
-            file.set_len((MAGIC.len() + whole * TAG_LEN) as u64)?;
-        }
-        filter.log = Some(BufWriter::with_capacity(1 << 16, file));
+        let log = TagLog::open(path, capacity, |tag| filter.remember(tag))?;
+        filter.log = Some(Arc::new(log));
         Ok(filter)
+    }
+
+    /// Where its tags are kept; none in memory.
+    pub fn log(&self) -> Option<&Arc<TagLog>> {
+        self.log.as_ref()
     }
 
     /// True if the tag was seen (or, once in 100,000 times on a busy relay, if it was not).
@@ -92,7 +71,7 @@ impl ReplayFilter {
         self.exact.contains(&tag) || self.layers.iter().any(|layer| layer.contains(&tag))
     }
 
-    /// Remembers a tag.
+    /// Remembers a tag, for as long as the process lives.
     ///
     /// # Errors
     /// [`ReplayError::Full`].
@@ -101,12 +80,6 @@ impl ReplayFilter {
             return Err(ReplayError::Full);
         }
         self.remember(tag);
-        if let Some(log) = &mut self.log
-            && let Err(e) = log.write_all(&tag.to_le_bytes())
-        {
-            tracing::warn!("replay tags are not kept over a restart: {e}");
-            self.log = None;
-        }
         Ok(())
     }
 
@@ -135,14 +108,6 @@ impl ReplayFilter {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-
-    /// Hands what was written to the operating system.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.log.as_mut().map_or(Ok(()), Write::flush)
-    }
 }
 
 #[cfg(test)]
@@ -150,23 +115,26 @@ mod tests {
     use super::*;
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    fn insert(filter: &mut ReplayFilter, tags: &[u64]) {
+        tags.iter().for_each(|tag| filter.insert(*tag).expect("fits"));
+        filter.log().expect("a file").append(tags).expect("appends");
+    }
 
     #[test]
     fn survives_a_restart_and_a_torn_write() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("replay");
         let mut filter = ReplayFilter::open(&path, 10).expect("opens");
-        for tag in [1, 2, u64::MAX] {
-            filter.insert(tag).expect("fits");
-        }
-        filter.flush().expect("flushes");
+        insert(&mut filter, &[1, 2, u64::MAX]);
         drop(filter);
         OpenOptions::new().append(true).open(&path).expect("opens").write_all(&[7; 5]).expect("writes");
         let mut filter = ReplayFilter::open(&path, 4).expect("opens");
         assert!(filter.contains(1) && filter.contains(2) && filter.contains(u64::MAX) && !filter.contains(3));
-        filter.insert(4).expect("fits");
+        insert(&mut filter, &[4]);
         assert_eq!(filter.insert(5), Err(ReplayError::Full));
-        filter.flush().expect("flushes");
         assert_eq!(std::fs::metadata(&path).expect("exists").len(), 40);
         assert!(ReplayFilter::open(&path, 3).is_err());
         std::fs::write(&path, [0; 64]).expect("writes");
@@ -181,10 +149,8 @@ mod tests {
         let path = dir.path().join("replay");
         let mut filter = ReplayFilter::open(&path, 8 * FIRST_LAYER).expect("opens");
         let mut rng = StdRng::seed_from_u64(5);
-        for _ in 0..MANY {
-            filter.insert(rng.random()).expect("fits");
-        }
-        filter.flush().expect("flushes");
+        let tags: Vec<u64> = (0..MANY).map(|_| rng.random()).collect();
+        insert(&mut filter, &tags);
         let again = ReplayFilter::open(&path, 8 * FIRST_LAYER).expect("opens again");
         for filter in [&filter, &again] {
             assert_eq!((filter.len(), filter.layers.len()), (MANY, 2));

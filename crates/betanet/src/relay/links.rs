@@ -218,10 +218,7 @@ impl Link {
         let secrets = shared.secrets.read().clone();
         let opened = packet::open(&secrets, packets);
         let admitted = shared.mix.lock().admit(opened);
-        if !admitted.is_empty() && !shared.unwritten.swap(true, Ordering::AcqRel) {
-            self.mixer.wake();
-        }
-        let mut unwrapped = packet::unwrap(admitted);
+        let mut unwrapped = packet::unwrap(shared.written(admitted));
         unwrapped.extend(passed);
         let lost = shared.chaos.map_or(0, |chaos| chaos.apply(&mut unwrapped));
         super::requests::serve(shared, &mut unwrapped);

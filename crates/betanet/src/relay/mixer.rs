@@ -65,7 +65,7 @@ impl Handle {
         self.thread.unpark();
     }
 
-    /// Waits until the thread has written what it must.
+    /// Waits until the thread has ended.
     pub(super) async fn ended(&self) {
         // An error means that the thread is gone without a word: it ended, too.
         _ = self.ended.clone().wait_for(|ended| *ended).await;
@@ -97,10 +97,6 @@ fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
             let due: Vec<Forward> = std::iter::from_fn(|| mix.poll(now)).collect();
             if now >= housekeeping {
                 housekeeping = now + HOUSEKEEPING;
-                shared.unwritten.store(false, Ordering::Release);
-                if let Err(e) = mix.persist() {
-                    tracing::warn!("replay tags could not be written: {e}");
-                }
                 mix.mailboxes().expire(now);
             }
             (due, mix.next_due())
@@ -112,13 +108,9 @@ fn run(shared: &Arc<Shared>, runtime: &runtime::Handle) {
         send(shared, runtime, due);
         let slow = shared.peers.lock().values().any(Peer::is_slow);
         shared.pressure.store(slow, Ordering::Relaxed);
-        // An idle relay has nothing to write and nothing to send: it sleeps until it is woken.
-        let idle = next.is_none() && !shared.unwritten.load(Ordering::Acquire);
-        let until = if idle { now + IDLE } else { next.map_or(housekeeping, |n| n.min(housekeeping)) };
+        // An idle relay has nothing to send: it sleeps until it is woken.
+        let until = next.map_or(now + IDLE, |n| n.min(housekeeping));
         thread::park_timeout(until.saturating_duration_since(Instant::now()).max(TICK));
-    }
-    if let Err(e) = shared.mix.lock().persist() {
-        tracing::warn!("replay tags could not be written: {e}");
     }
 }
 

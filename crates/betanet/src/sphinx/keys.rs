@@ -1,7 +1,10 @@
 //! What one hop's shared secret expands to (HKDF-SHA256, RFC 5869), and the ciphers of the header.
 
+#[cfg(target_arch = "x86_64")]
+use super::lanes;
 use super::{HOP_LEN, MAC_LEN, ROUTING_LEN, Version};
 use crate::Key;
+use crate::x25519::LANES;
 use aes::Aes128;
 use ctr::Ctr64BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -52,6 +55,23 @@ fn expand(salt: Option<&[u8]>, secret: &[u8], label: &[u8], output: &mut [u8]) {
     debug_assert!(written.is_ok(), "the output is shorter than 8,160 bytes");
 }
 
+/// [`expand`] for the first `count` of these.
+fn expand_group<const SECRET: usize, const OUT: usize>(
+    salt: &[u8],
+    secrets: &[&[u8; SECRET]; LANES],
+    label: &[u8],
+    outputs: [&mut [u8; OUT]; LANES],
+    count: usize,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if lanes::worth(count) {
+        return lanes::hkdf(salt, secrets, label, outputs);
+    }
+    for (secret, output) in secrets.iter().zip(outputs).take(count) {
+        expand(Some(salt), *secret, label, output);
+    }
+}
+
 /// All that follows from one hop's shared secret. Wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(super) struct HopKeys([u8; EXPANDED_LEN]);
@@ -60,6 +80,32 @@ impl HopKeys {
     pub(super) fn new(shared_secret: &Key) -> Self {
         let mut keys = Self([0; EXPANDED_LEN]);
         expand(None, shared_secret, EXPAND_LABEL, &mut keys.0);
+        keys
+    }
+
+    /// For the first `count` of these secrets; the others' keys are zeros.
+    pub(super) fn of_group(shared_secrets: &[Key; LANES], count: usize) -> [Self; LANES] {
+        let mut keys = [const { Self([0; EXPANDED_LEN]) }; LANES];
+        let outputs = keys.each_mut().map(|keys| &mut keys.0);
+        expand_group(&[], &shared_secrets.each_ref(), EXPAND_LABEL, outputs, count);
+        keys
+    }
+
+    /// The payload keys of the first `count` hops, whose packets are of these versions; the others' are zeros.
+    pub(super) fn payload_keys(
+        hops: &[&Self; LANES],
+        versions: &[Version; LANES],
+        count: usize,
+    ) -> [PayloadKey; LANES] {
+        let mut keys = [const { PayloadKey([0; PAYLOAD_KEY_LEN]) }; LANES];
+        if versions.iter().take(count).all(|version| version.has_payload_seeds()) {
+            let outputs = keys.each_mut().map(|key| &mut key.0);
+            expand_group(PAYLOAD_SALT, &hops.map(Self::payload_seed), PAYLOAD_LABEL, outputs, count);
+        } else {
+            for (i, key) in keys.iter_mut().enumerate().take(count) {
+                *key = hops[i].payload_key(versions[i]);
+            }
+        }
         keys
     }
 

@@ -92,7 +92,7 @@ impl Group {
         // A packet that is too short takes a lane too: it is rare, and the lanes stay in order.
         let mut points = self.points.clone().map(|p| p.unwrap_or_else(|| Point::new([0; 32])));
         backend.multiply(&mut points[..self.len], &[secret; LANES][..self.len], &mut shared[..self.len]);
-        let keys = shared.map(|s| HopKeys::new(&s));
+        let keys = HopKeys::of_group(&shared, self.len);
         shared.zeroize();
         let valid = self.points.map(|p| p.is_some());
         points.into_iter().zip(keys).zip(valid).zip(self.lengths).take(self.len).map(
@@ -134,12 +134,26 @@ impl Opened {
     /// What an authentic header can be wrong in.
     pub(crate) fn route_authentic(&self, packet: &mut [u8]) -> Result<Routed, Error> {
         let length = packet.len();
-        let Some(header) = packet.first_chunk_mut::<HEADER_LEN>() else {
-            return Err(Error::Length(length));
-        };
+        let header = packet.first_chunk_mut::<HEADER_LEN>().ok_or(Error::Length(length))?;
+        self.decrypt(header).apply(header)
+    }
+
+    /// What the sender tells this relay, and the next one's header.
+    pub(super) fn decrypt(&self, header: &[u8; HEADER_LEN]) -> Told {
         let mut plain = [0; STREAM_OUT_LEN];
         plain[..ROUTING_LEN].copy_from_slice(&header[ELEMENT_LEN + MAC_LEN..]);
         self.keys.apply_stream(&mut plain);
+        Told(plain)
+    }
+}
+
+/// Decrypted routing information. The relay acts on what it says, so whoever watches the relay may learn that.
+pub(super) struct Told(pub(super) [u8; STREAM_OUT_LEN]);
+
+impl Told {
+    /// What is to be done. The next hop's MAC and routing information take the place of this one's in the header.
+    pub(super) fn apply(&self, header: &mut [u8; HEADER_LEN]) -> Result<Routed, Error> {
+        let plain = &self.0;
         let flag = plain[0];
         if flag != FORWARD && flag != LAST {
             return Err(Error::Flag(flag));
@@ -155,7 +169,6 @@ impl Opened {
         }
         let mut nanos = [0; 8];
         nanos.copy_from_slice(&plain[HOP_LEN - MAC_LEN - 8..HOP_LEN - MAC_LEN]);
-        // The next hop's MAC and routing information follow as they are in its header.
         header[ELEMENT_LEN..].copy_from_slice(&plain[HOP_LEN - MAC_LEN..]);
         let delay = Duration::from_nanos(u64::from_be_bytes(nanos));
         Ok(Routed::Forward { next: address, delay, version })
@@ -168,15 +181,7 @@ pub type Job<'a> = (&'a Opened, Routed, &'a mut [u8]);
 /// Does the rest for packets that were routed: blinds the group elements of those that go on, and takes a layer
 /// off every payload.
 pub fn finish(backend: Backend, jobs: &mut [Job<'_>]) {
-    let mut fours = jobs.chunks_exact_mut(HASHED_TOGETHER);
-    for four in &mut fours {
-        if let [a, b, c, d] = four {
-            decrypt_group([a, b, c, d]);
-        }
-    }
-    for job in fours.into_remainder() {
-        decrypt_group([job]);
-    }
+    jobs.chunks_mut(LANES).for_each(decrypt);
     let mut group = [0; LANES];
     let mut len = 0;
     for i in 0..jobs.len() {
@@ -192,9 +197,27 @@ pub fn finish(backend: Backend, jobs: &mut [Job<'_>]) {
     blind(backend, jobs, &group[..len]);
 }
 
-fn decrypt_group<const N: usize>(jobs: [&mut Job<'_>; N]) {
-    let keys = jobs.each_ref().map(|(opened, routed, _)| opened.keys.payload_key(routed.version()));
-    payload::decrypt_group(&keys, jobs.map(|(_, _, packet)| &mut packet[HEADER_LEN..]));
+/// Takes a layer off the payloads of these jobs, at most eight and at least one.
+fn decrypt(jobs: &mut [Job<'_>]) {
+    let job = |lane: usize| &jobs[lane.min(jobs.len() - 1)];
+    let hops: [&HopKeys; LANES] = std::array::from_fn(|lane| &job(lane).0.keys);
+    let versions = std::array::from_fn(|lane| job(lane).1.version());
+    let keys = HopKeys::payload_keys(&hops, &versions, jobs.len());
+    let mut fours = jobs.chunks_exact_mut(HASHED_TOGETHER);
+    let mut left = &keys[..];
+    for four in &mut fours {
+        if let ([a, b, c, d], Some((keys, rest))) = (four, left.split_first_chunk()) {
+            payload::decrypt_group::<HASHED_TOGETHER>(keys, [a, b, c, d].map(sealed));
+            left = rest;
+        }
+    }
+    for (job, key) in fours.into_remainder().iter_mut().zip(left) {
+        payload::decrypt(key, sealed(job));
+    }
+}
+
+fn sealed<'a>(job: &'a mut Job<'_>) -> &'a mut [u8] {
+    &mut job.2[HEADER_LEN..]
 }
 
 /// Blinds the group elements of these jobs, at most eight.
