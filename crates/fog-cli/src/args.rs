@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Harvest(HarvestCommand),
     /// Measure: prints a table, or one JSON object with --json.
     Bench(BenchArgs),
+    /// Simulate many devices in one process.
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Print the completion script of a shell.
     Completions {
         /// Which shell.
@@ -632,6 +635,37 @@ pub(crate) enum BenchName {
     Mixnode,
     /// Building and unwrapping packets, against the sphinx-packet crate.
     Sphinx,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SimCommand {
+    /// The mesh: relay, store and forward, under a simulated radio, beside other rule sets.
+    Mesh(SimMeshArgs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct SimMeshArgs {
+    /// Which: G1 to G14. docs/mesh.md says what each one is.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: String,
+    /// Runs with different chance; the figures are means over them.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: u64,
+    /// The first seed. The same seeds give the same run, bit for bit.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) first_seed: u64,
+    /// The share of radio operations that are lost; the scenario's own unless it is given.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) loss: Option<f64>,
+    /// A smaller form that takes seconds; its figures say little about the goals.
+    #[arg(long)]
+    pub(crate) short: bool,
+    /// Only our own rules, without those beside it.
+    #[arg(long)]
+    pub(crate) only_native: bool,
+    /// Write a plot of delivery over time, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod mixnode;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod service;
+pub(crate) mod sim;
 pub(crate) mod socks;
 pub(crate) mod status;
 pub(crate) mod user;

@@ -64,8 +64,9 @@ struct Report {
     metrics: Vec<Metric>,
 }
 
+/// What measured.
 #[derive(Serialize)]
-struct Machine {
+pub(super) struct Machine {
     os: &'static str,
     arch: &'static str,
     cpus: usize,
@@ -81,13 +82,25 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
         BenchName::Mixnode => ("mixnode", mixnode::run(args)?),
         BenchName::Sphinx => ("sphinx", sphinx::run(args)?),
     };
-    let machine = Machine {
-        os: std::env::consts::OS,
-        arch: std::env::consts::ARCH,
-        cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        optimised: !cfg!(debug_assertions),
-    };
+    let machine = Machine::here();
     show(global, &Report { bench, machine, metrics }, table)
+}
+
+impl Machine {
+    /// This one.
+    pub(super) fn here() -> Self {
+        Self {
+            os: std::env::consts::OS,
+            arch: std::env::consts::ARCH,
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            optimised: !cfg!(debug_assertions),
+        }
+    }
+
+    /// The build is optimised, so that its times mean something.
+    pub(super) fn optimised(&self) -> bool {
+        self.optimised
+    }
 }
 
 fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
