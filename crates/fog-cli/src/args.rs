@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// When this device works for others.
     #[command(subcommand)]
     Harvest(HarvestCommand),
+    /// Packets of the bitchat mesh as JSON, and back: for who works on the protocol. Needs no node.
+    #[command(subcommand)]
+    Bitchat(BitchatCommand),
     /// Measure: prints a table, or one JSON object with --json.
     Bench(BenchArgs),
     /// Simulate many devices in one process.
@@ -610,6 +613,29 @@ pub(crate) enum HarvestCommand {
 pub(crate) enum Switch {
     On,
     Off,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BitchatCommand {
+    /// Print everything in a packet as JSON, and what is wrong with it. Fails if anything is.
+    Decode {
+        /// The packet in hexadecimal digits; - reads them from standard input.
+        #[arg(value_name = "HEX")]
+        packet: String,
+        /// A key to open or check with: noise:HEX, prekey:ID:HEX, group:HEX, session:HEX (private), public:HEX (of who
+        /// signed), or a file with one a line. May be given several times. Others on this machine can see arguments.
+        #[arg(long, value_name = "KEY")]
+        key: Vec<String>,
+    },
+    /// Make a packet from JSON as `decode` prints it, and print it in hexadecimal digits.
+    Encode {
+        /// A file with the JSON; - reads it from standard input.
+        #[arg(value_name = "FILE", default_value = "-")]
+        description: String,
+        /// signing:HEX signs the packet, session:HEX seals a private content; or a file with one a line.
+        #[arg(long, value_name = "KEY")]
+        key: Vec<String>,
+    },
 }
 
 #[derive(clap::Args)]

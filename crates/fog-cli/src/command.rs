@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod bench;
+pub(crate) mod bitchat;
 pub(crate) mod chat;
 pub(crate) mod dao;
 pub(crate) mod harvest;

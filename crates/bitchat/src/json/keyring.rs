@@ -50,6 +50,9 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
+    /// The kinds of keys.
+    pub const KINDS: [&str; 6] = ["noise", "prekey", "group", "session", "signing", "public"];
+
     /// Adds a key: `noise:HEX`, `prekey:ID:HEX`, `group:HEX`, `session:HEX`, `signing:HEX` (all private), or `public:HEX`
     /// (an Ed25519 key to check by).
     ///
