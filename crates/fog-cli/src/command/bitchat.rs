@@ -150,7 +150,7 @@ mod tests {
         let line = format!("group:{}", "07".repeat(32));
         std::fs::write(&path, format!("# keys\n\n{line}\nnoise:12\n")).unwrap();
         assert!(keyring(std::slice::from_ref(&line)).is_ok());
-        let error = keyring(&[path.clone()]).unwrap_err().to_string();
+        let error = keyring(std::slice::from_ref(&path)).unwrap_err().to_string();
         assert!(error.contains("line 4") && !error.contains("0707"), "{error}");
         std::fs::write(&path, &line).unwrap();
         assert!(keyring(&[path]).is_ok());
