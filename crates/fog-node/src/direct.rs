@@ -127,7 +127,7 @@ async fn open(core: &Core) {
 async fn tell_new_addresses(core: &Arc<Core>) -> Result<()> {
     let addresses = format!("{:?}", core.socket.addresses());
     let mut conn = core.pool.acquire().await.map_err(database)?;
-    let told = store::meta(&mut *conn, TOLD_KEY).await.map_err(database)?;
+    let told = store::meta(&mut conn, TOLD_KEY).await.map_err(database)?;
     drop(conn);
     if told.as_deref().unwrap_or("[]") == addresses {
         return Ok(());

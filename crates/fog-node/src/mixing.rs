@@ -91,7 +91,8 @@ impl Claim {
         let signed = listed.identity.and_then(|identity| VerifyingKey::from_bytes(&identity.key).ok());
         let signature = Signature::from_slice(&self.signature).ok();
         let message = message(network, &self.person, &listed.id, epoch);
-        if !signed.zip(signature).is_some_and(|(key, s)| key.verify_strict(&message, &s).is_ok()) {
+        let good = signed.zip(signature).is_some_and(|(key, s)| key.verify_strict(&message, &s).is_ok());
+        if !good {
             return Err(refuse("the relay did not sign it"));
         }
         let ended_ms = (u64::from(epoch) + 1) * u64::from(timing.epoch) * 1000;

@@ -8,6 +8,8 @@
 //! What it leaves out: radio collisions (the link layer of Bluetooth repeats what collides), and cryptography that the
 //! engine never sees: sessions between neighbours are assumed, at the cost of their handshake and padding.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod chance;
 mod keys;
 mod log;

@@ -54,8 +54,6 @@ pub(crate) struct Node {
     heard: Vec<Arc<[u8]>>,
     /// Bundles that a black hole has put out so far; the frames with them are withheld.
     withheld: u64,
-    lives: u64,
-    seed: [u8; 32],
     away: bool,
     /// Bytes that came in.
     pub(crate) received: u64,
@@ -187,8 +185,6 @@ impl World {
             disk: BTreeMap::new(),
             heard: Vec::new(),
             withheld: 0,
-            lives,
-            seed,
             away: false,
             received: 0,
         }
@@ -307,22 +303,5 @@ impl World {
             let sealed_to = self.nodes[n as usize].bound.get(&link).copied();
             self.schedule(arrives, Event::Arrive(link, n, frame, sealed_to));
         }
-    }
-
-    /// Kills a node and starts it again from what it has written.
-    pub(crate) fn restart(&mut self, n: u32) {
-        let of_node: Vec<u64> =
-            self.links.iter().filter(|(_, l)| l.up && l.ends.contains(&n)).map(|(id, _)| *id).collect();
-        for link in of_node {
-            self.disconnect(link);
-        }
-        let old = &self.nodes[n as usize];
-        let (seed, behaviour, lives) = (old.seed, old.behaviour.clone(), old.lives + 1);
-        let (phase, disk) = (old.phase / self.radio.scan.period_ms, old.disk.clone());
-        let mut node = self.node(seed, behaviour, phase, lives);
-        node.engine.restore(self.now, disk.clone());
-        node.disk = disk;
-        self.nodes[n as usize] = node;
-        self.drain(n);
     }
 }

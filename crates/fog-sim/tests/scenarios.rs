@@ -1,4 +1,5 @@
 //! Every scenario in its short form, and what a user may ask wrongly.
+#![allow(clippy::unwrap_used)]
 
 use fog_sim::{NAMES, Options, Report, ScenarioError, run, svg};
 

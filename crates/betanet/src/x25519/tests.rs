@@ -77,7 +77,10 @@ fn odd_points() -> Vec<Key> {
     }
     for radix in [26, 28, 29, 51, 64] {
         for pattern in 0..4 {
-            let ones = |bit: usize| [bit / radix % 2 == 0, bit / radix % 2 == 1, true, bit < radix][pattern];
+            let ones = |bit: usize| {
+                [(bit / radix).is_multiple_of(2), !(bit / radix).is_multiple_of(2), true, bit < radix]
+                    [pattern]
+            };
             let mut u = [0; 32];
             for bit in (0..255).filter(|bit| ones(*bit)) {
                 u[bit / 8] |= 1 << (bit % 8);

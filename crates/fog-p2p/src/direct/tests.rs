@@ -113,7 +113,7 @@ async fn a_full_queue_says_so() {
         }
     {
         sent += 1;
-        if sent % 64 == 0 {
+        if sent.is_multiple_of(64) {
             tokio::task::yield_now().await;
         }
     }

@@ -28,7 +28,7 @@ pub(crate) enum Behaviour {
 }
 
 /// Something that happens in the simulated world.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum App {
     /// Somebody says something to everybody: from whom, and how long it is.
     Public(u32, usize),

@@ -81,9 +81,9 @@ fn check(x: [Limbs; LANES], z: [Limbs; LANES], bits: [u64; LANES]) {
     }
     let inverse = invert(&fx);
     tight(&inverse);
-    for l in 0..LANES {
-        let product = n(&inverse, l) * number(&x[l]) % &p;
-        assert_eq!(product, if number(&x[l]) % &p == BigUint::ZERO { BigUint::ZERO } else { 1u8.into() });
+    for (l, x) in x.iter().enumerate() {
+        let product = n(&inverse, l) * number(x) % &p;
+        assert_eq!(product, if number(x) % &p == BigUint::ZERO { BigUint::ZERO } else { 1u8.into() });
     }
 }
 

@@ -221,6 +221,7 @@ impl Net {
         }
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a frame is sent once")]
     fn transmit(&mut self, n: usize, link: LinkId, frame: Frame) {
         self.ready.push((self.now + 10, link, n));
         if let Frame::Packet(packet) = &frame {
