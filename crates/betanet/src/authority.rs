@@ -225,6 +225,9 @@ async fn vote_for_ever(shared: Arc<Shared>) {
     }
 }
 
+/// The others have this long at least for their answers, before they are asked again.
+const LEAST_SWEEP: Duration = Duration::from_millis(150);
+
 #[derive(Clone, Copy)]
 enum Collect {
     /// Votes, from anybody.
@@ -294,9 +297,13 @@ impl Shared {
                     Collect::Signatures => {}
                 }
             });
-            // One that swallows what it is asked does not take the others' time.
+            // One that swallows what it is asked does not take the others' time: who had nothing yet is asked again.
             let left = Duration::from_millis(until_ms.saturating_sub(now_ms()));
-            _ = tokio::time::timeout(left, futures(asks)).await;
+            let sweep = match what {
+                Collect::Relayed => left,
+                Collect::Votes | Collect::Signatures => (left / 4).max(LEAST_SWEEP).min(left),
+            };
+            _ = tokio::time::timeout(sweep, futures(asks)).await;
             if matches!(what, Collect::Relayed) {
                 return;
             }

@@ -27,10 +27,10 @@ pub(crate) fn Settings() -> impl IntoView {
                         <Profile />
                         <Appearance />
                         <Privacy />
-                        <Direct />
                     </div>
                     <div class="column">
                         <Secrets />
+                        <Direct />
                         <About />
                     </div>
                 </div>
@@ -259,7 +259,7 @@ fn Direct() -> impl IntoView {
                     testid="direct-public"
                 />
                 {move || refusal.get().map(|text| view! { <Notice tone=Tone::Bad text testid="direct-error" /> })}
-                <div class="row">
+                <div>
                     <Button
                         label=Signal::derive(move || if saved.with(Option::is_some) { "Change" } else { "Take direct connections" }.to_owned())
                         testid="direct-start"
