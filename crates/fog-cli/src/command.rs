@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod bench;
+pub(crate) mod bitchat;
 pub(crate) mod chat;
 pub(crate) mod dao;
 pub(crate) mod harvest;
@@ -11,6 +12,7 @@ pub(crate) mod mixnode;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod service;
+pub(crate) mod sim;
 pub(crate) mod socks;
 pub(crate) mod status;
 pub(crate) mod user;

@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Command::Dao(dao) => command::dao::run(&args.global, dao),
         Command::Harvest(harvest) => command::harvest::run(&args.global, &harvest),
         Command::Status => command::status::run(&args.global),
+        Command::Sim(sim) => command::sim::run(&args.global, &sim),
+        Command::Bitchat(bitchat) => command::bitchat::run(&args.global, &bitchat),
         Command::Bench(bench) => command::bench::run(&args.global, &bench),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "fog", &mut std::io::stdout());

@@ -1,6 +1,7 @@
 //! `fog bench`: measurements, each beside its baseline from the same run where there is one.
 
 mod direct;
+mod harvest;
 mod mixnet;
 mod mixnode;
 mod process;
@@ -64,8 +65,9 @@ struct Report {
     metrics: Vec<Metric>,
 }
 
+/// What measured.
 #[derive(Serialize)]
-struct Machine {
+pub(super) struct Machine {
     os: &'static str,
     arch: &'static str,
     cpus: usize,
@@ -79,15 +81,28 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
         BenchName::Skeleton => ("skeleton", skeleton::run(args)?),
         BenchName::Mixnet => ("mixnet", mixnet::run(args)?),
         BenchName::Mixnode => ("mixnode", mixnode::run(args)?),
+        BenchName::Harvest => ("harvest", harvest::run()?),
         BenchName::Sphinx => ("sphinx", sphinx::run(args)?),
     };
-    let machine = Machine {
-        os: std::env::consts::OS,
-        arch: std::env::consts::ARCH,
-        cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        optimised: !cfg!(debug_assertions),
-    };
+    let machine = Machine::here();
     show(global, &Report { bench, machine, metrics }, table)
+}
+
+impl Machine {
+    /// This one.
+    pub(super) fn here() -> Self {
+        Self {
+            os: std::env::consts::OS,
+            arch: std::env::consts::ARCH,
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            optimised: !cfg!(debug_assertions),
+        }
+    }
+
+    /// The build is optimised, so that its times mean something.
+    pub(super) fn optimised(&self) -> bool {
+        self.optimised
+    }
 }
 
 fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
