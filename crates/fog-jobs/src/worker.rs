@@ -15,7 +15,7 @@ mod priority;
 mod run;
 mod streams;
 
-use crate::sandbox::RunError;
+use crate::run::RunError;
 use crate::sandbox::protocol::{FromWorker, ToWorker, read_frame, write_frame};
 use pace::Pace;
 use std::fs::{File, OpenOptions};

@@ -133,6 +133,12 @@ impl Harvest {
         })
     }
 
+    /// Why jobs may work or not, in plain words.
+    pub(crate) fn reason(&self) -> String {
+        let now = self.now.read();
+        now.decision.as_ref().map_or_else(|| "the device is being looked at".into(), |d| d.reason.clone())
+    }
+
     /// Look again now.
     pub(crate) fn look(&self) {
         self.look.notify_one();
@@ -250,7 +256,7 @@ async fn count_earned(core: &Core) -> Result<()> {
     // Days that are over do not change but for late settlements; the last two are enough once all are known.
     let known = core.harvest.now.read().earned.clone();
     let mut conn = core.pool.acquire().await.map_err(database)?;
-    let since = |day: i32| clock::midnight(day).max(0).unsigned_abs();
+    let mut since = |day: i32| clock::midnight(day).max(0).unsigned_abs();
     let mut sums = BTreeMap::new();
     for day in days.into_iter().filter(|day| *day >= today - 1 || !known.contains_key(day)) {
         let from =
@@ -355,10 +361,9 @@ pub(crate) async fn set(core: &Arc<Core>, mut prefs: HarvestPrefs) -> Result<Har
     work.commit().await?;
     core.harvest.now.write().prefs = prefs;
     // What the owner allows now needs no grace time.
-    {
-        let mut memory = core.harvest.memory.lock();
-        *memory = memory.forgive();
-    }
+    let mut memory = core.harvest.memory.lock();
+    *memory = memory.forgive();
+    drop(memory);
     look_now(core).await
 }
 

@@ -104,6 +104,9 @@ pub struct Settings {
     /// Run a mixnode for the network that this node is in.
     #[serde(default)]
     pub mixnode: Option<MixnodeSettings>,
+    /// What jobs of others may do here.
+    #[serde(default)]
+    pub jobs: JobSettings,
     /// Home relays in the primary network, 1 to 3: with several, mail arrives while one of them is down, and each sees when
     /// this device is there.
     #[serde(default = "one")]
@@ -120,6 +123,18 @@ pub struct DirectSettings {
     pub listen: String,
     /// Where others reach it, if that is another address (behind a router, say).
     pub public_address: Option<String>,
+}
+
+/// What jobs of others may do on this device, beyond a WASM sandbox without network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobSettings {
+    /// Run containers, if there is an engine (Docker or Podman). They share the system's kernel: a larger risk than WASM.
+    pub containers: bool,
+    /// The engine's socket; none looks in the usual places.
+    pub container_socket: Option<String>,
+    /// Give jobs the network when they ask for it.
+    pub network: bool,
 }
 
 fn one() -> u8 {

@@ -71,7 +71,7 @@ fn seconds(text: &str) -> Result<u32> {
     if text == "off" {
         return Ok(0);
     }
-    let (number, unit) = match text.char_indices().next_back() {
+    let (number, unit) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),
         Some((at, 'm')) => (&text[..at], 60),
         Some((at, 'h')) => (&text[..at], 3600),
