@@ -476,6 +476,14 @@ pub(crate) enum ChatCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum JobCommand {
+    /// Make a WASM module movable: it can then be stopped and go on on another device. Needs no node.
+    Prepare {
+        /// The module, a WASI command (wasm32-wasip1).
+        input: PathBuf,
+        /// Where to write the movable one.
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
     /// Send a WASM program (WASI preview 1) with its input.
     Submit {
         /// The module.

@@ -22,7 +22,8 @@
 //! - [`orders`]: what a user orders, and what is to be done about it. [`trust`]: whom to believe.
 //! - [`blobs`]: content-addressed files. [`store`]: the tables. [`engine`]: the protocol as a state machine over both.
 //! - [`run`]: what a run is, for every runtime. [`sandbox`]: starts a child process and watches it. [`worker`]: that child,
-//!   which has neither keys nor database nor network. [`container`]: runs containers on the device's engine.
+//!   which has neither keys nor database nor network. [`prepare`]: makes a WASM module movable. [`checkpoint`]: the file of a
+//!   state to go on from. [`container`]: runs containers on the device's engine.
 //!
 //! The engine does its reading and writing on the caller's transaction, and the actions belong to the same transaction:
 //! book the escrow and put the messages into the outbox, then commit, then run and kill. So a job, its money and its
@@ -31,10 +32,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod blobs;
+pub mod checkpoint;
 pub mod container;
 pub mod engine;
 pub mod message;
 pub mod orders;
+pub mod prepare;
 pub mod price;
 pub mod run;
 pub mod sandbox;
@@ -52,7 +55,7 @@ pub use run::{
     Checkpoint, Events, Image, InputFile, Program, RunError, RunEvent, RunHandle, RunOutcome, RunRequest,
     StreamKind,
 };
-pub use sandbox::Sandbox;
+pub use sandbox::{EngineKind, Sandbox};
 pub use spec::{
     BlobRef, Hash, JobId, JobSpec, Limits, Person, Receipt, Settlement, SignedReceipt, SignedSpec,
 };

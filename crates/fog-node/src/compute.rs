@@ -72,6 +72,18 @@ pub(crate) struct Compute {
     closing: std::sync::atomic::AtomicBool,
 }
 
+/// Starts worker processes, and keeps native code if there is a place for it.
+fn sandbox(config: &crate::NodeConfig) -> Sandbox {
+    let sandbox = Sandbox::new(config.worker.clone());
+    match sandbox.clone().with_cache(config.data_dir.join("compiled")) {
+        Ok(cached) => cached,
+        Err(error) => {
+            tracing::warn!(%error, "modules will be compiled anew for each job");
+            sandbox
+        }
+    }
+}
+
 impl Compute {
     pub(crate) fn new(
         config: &crate::NodeConfig,
@@ -84,7 +96,7 @@ impl Compute {
         fault::hasten(&mut engine);
         Ok(Self {
             engine: Engine::new(key, blobs, engine, rand::rng().random()),
-            sandbox: Sandbox::new(config.worker.clone()),
+            sandbox: sandbox(config),
             containers: runtimes::Slot::default(),
             logs: logs::Logs::new(config.data_dir.join("logs")),
             running: Mutex::default(),

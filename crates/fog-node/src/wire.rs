@@ -19,12 +19,12 @@ pub(crate) const JOB: u16 = 5;
 pub(crate) const SETTLEMENT: u16 = 6;
 /// How I want to be reached, and where ([`Reach`]).
 pub(crate) const REACH: u16 = 7;
+/// About jobs (`fog_jobs::JobMessage`).
+pub(crate) const WORK: u16 = 8;
 /// Whether I allow direct connections ([`Direct`]).
 pub(crate) const DIRECT: u16 = 9;
 /// A claim for mixing, for everybody's ledger (`mixing::Claim`).
-pub(crate) const MIXING: u16 = 8;
-/// About jobs (`fog_jobs::JobMessage`).
-pub(crate) const WORK: u16 = 10;
+pub(crate) const MIXING: u16 = 10;
 
 /// The lanes: what takes effect in the order in which it was sent. Lanes do not wait for each other. A lane's number
 /// must keep its meaning, since messages in the outbox have theirs.

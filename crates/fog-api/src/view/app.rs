@@ -104,9 +104,6 @@ pub struct Settings {
     /// Run a mixnode for the network that this node is in.
     #[serde(default)]
     pub mixnode: Option<MixnodeSettings>,
-    /// What jobs of others may do here.
-    #[serde(default)]
-    pub jobs: JobSettings,
     /// Home relays in the primary network, 1 to 3: with several, mail arrives while one of them is down, and each sees when
     /// this device is there.
     #[serde(default = "one")]
@@ -114,6 +111,9 @@ pub struct Settings {
     /// Take direct connections from contacts at the public level.
     #[serde(default)]
     pub direct: Option<DirectSettings>,
+    /// What jobs of others may do here.
+    #[serde(default)]
+    pub jobs: JobSettings,
 }
 
 /// Where direct connections are taken.
@@ -123,6 +123,10 @@ pub struct DirectSettings {
     pub listen: String,
     /// Where others reach it, if that is another address (behind a router, say).
     pub public_address: Option<String>,
+}
+
+fn one() -> u8 {
+    1
 }
 
 /// What jobs of others may do on this device, beyond a WASM sandbox without network.
@@ -135,10 +139,6 @@ pub struct JobSettings {
     pub container_socket: Option<String>,
     /// Give jobs the network when they ask for it.
     pub network: bool,
-}
-
-fn one() -> u8 {
-    1
 }
 
 /// How a mixnode on this device is to run.

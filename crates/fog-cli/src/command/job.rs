@@ -1,5 +1,7 @@
 //! `fog job`.
 
+mod prepare;
+
 use super::{client, complete_id, contact};
 use crate::args::{Global, JobCommand};
 use crate::client::Client;
@@ -13,8 +15,12 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(global: &Global, command: JobCommand) -> Result<()> {
+    if let JobCommand::Prepare { input, output } = &command {
+        return prepare::run(global, input, output);
+    }
     let client = client(global)?;
     match command {
+        JobCommand::Prepare { .. } => Ok(()),
         JobCommand::Submit { wasm, input, to, name, seconds, memory, price_limit, wait, args } => {
             let to = to.map(|who| contact(&client, &who)).transpose()?;
             let to = to.map_or(JobTarget::Anyone, |c| JobTarget::Contacts { peers: vec![c.id] });

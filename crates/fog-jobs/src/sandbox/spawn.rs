@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
@@ -32,7 +31,7 @@ fn spawner() -> io::Result<Sender<Task>> {
 }
 
 /// Starts the worker process: nothing inherited but three pipes.
-pub(super) async fn spawn(command: &[OsString], scratch: &Path) -> io::Result<Child> {
+pub(super) async fn spawn(command: &[OsString]) -> io::Result<Child> {
     let Some((program, args)) = command.split_first() else {
         return Err(io::Error::other("no worker command is set"));
     };
@@ -40,7 +39,7 @@ pub(super) async fn spawn(command: &[OsString], scratch: &Path) -> io::Result<Ch
     command
         .args(args)
         .env_clear()
-        .current_dir(scratch)
+        .current_dir(std::env::temp_dir())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
