@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test, with everything that they need.
 
+use crate::examples;
 use crate::setup::{self, Need};
 use crate::tools::{cargo, root, run as execute, say};
 use crate::ui;
@@ -40,6 +41,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let page = ["clippy", "--package", "fog-ui", "--target", "wasm32-unknown-unknown", "--target-dir"];
     let page_target = crate::tools::target().join("ui");
     execute(cargo().args(page).arg(&page_target).args(deny))?;
+
+    say("the example jobs are what their sources give");
+    examples::run(&examples::Options { check: true })?;
 
     say("tests of the page's own parts");
     let mut sum = Sum::default();

@@ -116,15 +116,6 @@ pub struct Settings {
     pub direct: Option<DirectSettings>,
 }
 
-/// Where direct connections are taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectSettings {
-    /// Where this device listens: address and port; port 0 takes a free one.
-    pub listen: String,
-    /// Where others reach it, if that is another address (behind a router, say).
-    pub public_address: Option<String>,
-}
-
 /// What jobs of others may do on this device, beyond a WASM sandbox without network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -135,6 +126,15 @@ pub struct JobSettings {
     pub container_socket: Option<String>,
     /// Give jobs the network when they ask for it.
     pub network: bool,
+}
+
+/// Where direct connections are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectSettings {
+    /// Where this device listens: address and port; port 0 takes a free one.
+    pub listen: String,
+    /// Where others reach it, if that is another address (behind a router, say).
+    pub public_address: Option<String>,
 }
 
 fn one() -> u8 {

@@ -22,8 +22,6 @@ const MAX_QUEUED_LOGS: i64 = 64;
 /// The level's number in the job protocol.
 pub(super) fn level_number(level: PrivacyLevel) -> u8 {
     match level {
-        // What may go directly may go any way.
-        PrivacyLevel::Public => 0,
         PrivacyLevel::Private => 1,
         PrivacyLevel::Confidential => 2,
         PrivacyLevel::Secret => 3,
