@@ -197,7 +197,8 @@ impl Store {
             EventBody::Wallet(wallet) => self.wallet.put(wallet),
             EventBody::Proposal(proposal) => self.proposals.put(proposal),
             EventBody::Notice(notice) => self.notice(&notice),
-            EventBody::Resync => {}
+            // What a job writes goes to the screen that shows it.
+            EventBody::JobLog(_) | EventBody::Worker(_) | EventBody::Resync => {}
         }
         self.overview_soon();
     }

@@ -29,6 +29,10 @@ pub enum EventBody {
     Harvest(HarvestView),
     /// A job is new or moved on.
     Job(JobView),
+    /// A job wrote something.
+    JobLog(JobLogPart),
+    /// A possible worker said what it offers, or did well or badly.
+    Worker(WorkerView),
     /// The ledger changed.
     Wallet(WalletView),
     /// A proposal is new, was voted on or ended.

@@ -12,9 +12,9 @@
 pub(crate) mod protocol;
 mod spawn;
 
+use crate::run::{Control, Events, Program, RunError, RunHandle, RunOutcome, RunRequest};
 use crate::spec::Limits;
 use protocol::{Finished, FromWorker, Start, ToWorker};
-use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -31,113 +31,6 @@ pub const GRACE: Duration = Duration::from_secs(10);
 
 /// Bytes kept of what a program, or a dying child, wrote to standard error.
 pub(crate) const STDERR_TAIL: usize = 8 * 1024;
-
-/// What to run.
-#[derive(Debug, Clone)]
-pub struct RunRequest {
-    /// The module's file.
-    pub module: PathBuf,
-    /// Standard input's file; none is an empty input.
-    pub input: Option<PathBuf>,
-    /// Program arguments, without the program's name.
-    pub args: Vec<String>,
-    /// Limits.
-    pub limits: Limits,
-    /// A folder for this run alone; made if it is not there. The output is written here.
-    pub scratch: PathBuf,
-}
-
-/// A program that came to its end, with whatever exit code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunOutcome {
-    /// The exit code; 0 is success.
-    pub exit_code: i32,
-    /// What it wrote to standard output.
-    pub output: PathBuf,
-    /// The end of what it wrote to standard error.
-    pub stderr_tail: String,
-    /// Fuel used: the same number on every machine.
-    pub fuel: u64,
-    /// CPU time, milliseconds, at most `wall_ms`.
-    pub cpu_ms: u64,
-    /// Running time without imposed pauses, milliseconds, at most the limit.
-    pub wall_ms: u64,
-    /// Most bytes of linear memory at one time.
-    pub memory_peak: u64,
-}
-
-/// Why a run has no outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum RunError {
-    /// The file is no WASM module that can be run.
-    #[error("this is not a WASM program that can run here: {0}")]
-    NotWasm(String),
-    /// The program did something that WASM forbids.
-    #[error("the program crashed: {0}")]
-    Trap(String),
-    /// The time limit was reached.
-    #[error("the program did not end within its {0} s")]
-    TimeLimit(u32),
-    /// The memory limit was reached.
-    #[error("the program asked for more memory than its {0} bytes")]
-    MemoryLimit(u64),
-    /// The output limit was reached.
-    #[error("the program wrote more than its {0} bytes of output")]
-    OutputLimit(u64),
-    /// The program asked for something that jobs do not get.
-    #[error("the program asked for something that jobs are not given: {0}")]
-    Denied(String),
-    /// The run was cancelled.
-    #[error("the run was cancelled")]
-    Cancelled,
-    /// The worker process ended without a word.
-    #[error("the worker process died: {0}")]
-    WorkerDied(String),
-    /// The device could not do its part: a full disk, a missing file.
-    #[error("this device could not run the job: {0}")]
-    Device(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Control {
-    share: u32,
-    cancelled: bool,
-}
-
-/// Steers a run while it lasts. Clones steer the same run.
-#[derive(Debug, Clone)]
-pub struct RunHandle {
-    control: Arc<watch::Sender<Control>>,
-}
-
-impl RunHandle {
-    /// A handle for a run that starts with this share of one core, 0 to 1.
-    pub fn new(cpu_share: f64) -> Self {
-        let control = Control { share: permille(cpu_share), cancelled: false };
-        Self { control: Arc::new(watch::Sender::new(control)) }
-    }
-
-    /// Changes the share of one core, 0 to 1. At 0 the run pauses, within some hundredths of a second, without losing
-    /// anything.
-    pub fn set_share(&self, cpu_share: f64) {
-        self.control.send_if_modified(|control| {
-            let share = permille(cpu_share);
-            let changed = control.share != share;
-            control.share = share;
-            changed
-        });
-    }
-
-    /// Kills the run, which then ends in [`RunError::Cancelled`].
-    pub fn cancel(&self) {
-        self.control.send_modify(|control| control.cancelled = true);
-    }
-}
-
-fn permille(share: f64) -> u32 {
-    // Not a number counts as a pause.
-    (share.clamp(0.0, 1.0) * 1000.0).round() as u32
-}
 
 /// Starts worker processes.
 #[derive(Debug, Clone)]
@@ -156,8 +49,16 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`RunError`] says in plain words why there is no outcome.
-    pub async fn run(&self, request: RunRequest, handle: &RunHandle) -> Result<RunOutcome, RunError> {
-        let mut control = handle.control.subscribe();
+    pub async fn run(
+        &self,
+        request: RunRequest,
+        handle: &RunHandle,
+        _events: Events,
+    ) -> Result<RunOutcome, RunError> {
+        let Program::Wasm { module, .. } = &request.program else {
+            return Err(RunError::Unsupported("the sandbox runs WASM only".into()));
+        };
+        let mut control = handle.subscribe();
         let now = *control.borrow_and_update();
         if now.cancelled {
             return Err(RunError::Cancelled);
@@ -165,8 +66,8 @@ impl Sandbox {
         let limits = request.limits;
         let output = prepare(&request.scratch)?;
         let start = ToWorker::Start(Start {
-            module: text(&request.module)?,
-            input: request.input.as_deref().map(text).transpose()?,
+            module: text(module)?,
+            input: request.stdin.as_deref().map(text).transpose()?,
             output: text(&output)?,
             args: request.args,
             limits,
@@ -263,6 +164,9 @@ async fn listen(
                 if now.cancelled {
                     return Ended::Killed(RunError::Cancelled);
                 }
+                if now.preempt {
+                    return Ended::Killed(RunError::Preempted { checkpoint: None });
+                }
                 used += since.elapsed() * share / 1000;
                 since = Instant::now();
                 share = now.share;
@@ -338,7 +242,7 @@ fn died(status: Option<ExitStatus>, reason: &str, stderr: &str, limits: Limits) 
 fn prepare(scratch: &Path) -> Result<PathBuf, RunError> {
     let refused = |e: std::io::Error| RunError::Device(format!("{}: {e}", scratch.display()));
     fs::create_dir_all(scratch).map_err(refused)?;
-    let output = scratch.join("output");
+    let output = scratch.join("stdout");
     match fs::remove_file(&output) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(refused(e)),
         _ => {}
@@ -361,7 +265,8 @@ fn outcome(finished: Finished, output: PathBuf, limits: Limits) -> Result<RunOut
     let wall_ms = finished.wall_ms.min(u64::from(limits.seconds) * 1000);
     Ok(RunOutcome {
         exit_code: finished.exit_code,
-        output,
+        stdout: output,
+        files: None,
         stderr_tail: finished.stderr_tail,
         fuel: finished.fuel,
         cpu_ms: finished.cpu_ms.min(wall_ms),

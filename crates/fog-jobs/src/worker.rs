@@ -13,7 +13,7 @@ mod pace;
 mod run;
 mod streams;
 
-use crate::sandbox::RunError;
+use crate::run::RunError;
 use crate::sandbox::protocol::{FromWorker, ToWorker, read_frame, write_frame};
 use pace::Pace;
 use std::fs::{File, OpenOptions};

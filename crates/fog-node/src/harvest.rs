@@ -83,6 +83,12 @@ impl Harvest {
         })
     }
 
+    /// Why jobs may work or not, in plain words.
+    pub(crate) fn reason(&self) -> String {
+        let now = self.now.read();
+        now.decision.as_ref().map_or_else(|| "the device is being looked at".into(), |d| d.reason.clone())
+    }
+
     /// Look again now.
     pub(crate) fn look(&self) {
         self.look.notify_one();

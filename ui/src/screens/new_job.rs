@@ -6,7 +6,9 @@ use crate::format;
 use crate::route::Route;
 use crate::store::store;
 use crate::words::Tone;
-use fog_api::{Amount, ApiError, ContactState, ErrorKind, JobLimits, ListContacts, SubmitJob};
+use fog_api::{
+    Amount, ApiError, ContactState, ErrorKind, JobLimits, JobSource, JobTarget, ListContacts, SubmitJob,
+};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
@@ -84,9 +86,13 @@ pub(crate) fn NewJob() -> impl IntoView {
                 };
                 let args =
                     args.get_untracked().lines().map(str::to_owned).filter(|a| !a.is_empty()).collect();
-                let to = Some(to.get_untracked()).filter(|t| !t.is_empty());
+                let to = Some(to.get_untracked())
+                    .filter(|t| !t.is_empty())
+                    .map_or(JobTarget::Anyone, |peer| JobTarget::Contacts { peers: vec![peer] });
                 let name = name.get_untracked().trim().to_owned();
-                call(SubmitJob { name, module, input, args, to, limits, price_limit }).await
+                let stdin = input.map(|hash| JobSource::Upload { hash });
+                call(SubmitJob { stdin, args, to, limits, price_limit, ..SubmitJob::wasm(name, module) })
+                    .await
             };
             match sent.await {
                 Ok(job) => {

@@ -16,12 +16,21 @@ pub(crate) fn run(global: &Global, command: JobCommand) -> Result<()> {
     let client = client(global)?;
     match command {
         JobCommand::Submit { wasm, input, to, name, seconds, memory, price_limit, wait, args } => {
-            let to = to.map(|who| contact(&client, &who)).transpose()?.map(|c| c.id);
+            let to = to.map(|who| contact(&client, &who)).transpose()?;
+            let to = to.map_or(JobTarget::Anyone, |c| JobTarget::Contacts { peers: vec![c.id] });
             let name = name.unwrap_or_else(|| file_name(&wasm));
             let module = client.upload(&wasm)?;
-            let input = input.map(|path| client.upload(&path)).transpose()?;
+            let stdin = input.map(|path| client.upload(&path)).transpose()?;
+            let stdin = stdin.map(|hash| JobSource::Upload { hash });
             let limits = JobLimits { seconds, memory_mib: memory, ..JobLimits::default() };
-            let job = client.call(SubmitJob { name, module, input, args, to, limits, price_limit })?;
+            let job = client.call(SubmitJob {
+                stdin,
+                args,
+                to,
+                limits,
+                price_limit,
+                ..SubmitJob::wasm(name, module)
+            })?;
             if !wait {
                 return show(global, &job, |out, j| writeln!(out, "{}", j.id));
             }

@@ -1,7 +1,7 @@
 //! The words between the node and its worker process: a length (u32, little-endian) and a postcard value, over the
 //! child's standard input and output. The node treats whatever the child says as a stranger's word.
 
-use super::RunError;
+use crate::run::RunError;
 use crate::spec::Limits;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};

@@ -3,7 +3,7 @@
 use super::Files;
 use super::pace::Pace;
 use super::streams::{Quota, Stream, Tail};
-use crate::sandbox::RunError;
+use crate::run::RunError;
 use crate::sandbox::protocol::{Finished, Start};
 use std::io::Read;
 use std::sync::Arc;

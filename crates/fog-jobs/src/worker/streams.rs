@@ -1,7 +1,8 @@
 //! The program's standard output and error: a file with a quota, and the end of what was said.
 
 use super::run::Stop;
-use crate::sandbox::{RunError, STDERR_TAIL};
+use crate::run::RunError;
+use crate::sandbox::STDERR_TAIL;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fs::File;

@@ -8,7 +8,7 @@ mod programs;
 mod whole;
 
 use fog_jobs::spec::Limits;
-use fog_jobs::{RunError, RunHandle, RunOutcome, RunRequest, Sandbox};
+use fog_jobs::{Events, Program, RunError, RunHandle, RunOutcome, RunRequest, Sandbox};
 use std::time::Instant;
 
 fn main() {
@@ -109,15 +109,19 @@ impl Run {
             path
         });
         let scratch = self.folder.path().join("scratch");
-        RunRequest { module, input, args: self.args.clone(), limits: self.limits, scratch }
+        RunRequest {
+            args: self.args.clone(),
+            stdin: input,
+            ..RunRequest::new(Program::wasm(module), self.limits, scratch)
+        }
     }
 
     fn run(&self) -> Result<RunOutcome, RunError> {
-        runtime().block_on(sandbox().run(self.request(), &RunHandle::new(self.share)))
+        runtime().block_on(sandbox().run(self.request(), &RunHandle::new(self.share), Events::none()))
     }
 
     fn output(&self) -> Vec<u8> {
-        std::fs::read(self.folder.path().join("scratch/output")).unwrap()
+        std::fs::read(self.folder.path().join("scratch/stdout")).unwrap()
     }
 }
 

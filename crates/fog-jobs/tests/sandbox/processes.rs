@@ -1,7 +1,7 @@
 //! The worker process itself: how it dies, what it has, how much it uses.
 
 use super::{LOOP, program, runtime, sandbox};
-use fog_jobs::{RunError, RunHandle, Sandbox};
+use fog_jobs::{Events, Program, RunError, RunHandle, Sandbox};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ pub(super) fn a_killed_worker_is_reported() {
     let run = program(LOOP);
     let error = runtime().block_on(async {
         let request = run.request();
-        let task = tokio::spawn(async move { sandbox().run(request, &RunHandle::new(1.0)).await });
+        let task =
+            tokio::spawn(async move { sandbox().run(request, &RunHandle::new(1.0), Events::none()).await });
         let child = the_child().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         let pid = rustix::process::Pid::from_raw(child as i32).unwrap();
@@ -68,7 +69,7 @@ pub(super) fn cancel_kills_at_once() {
     runtime().block_on(async {
         let handle = RunHandle::new(1.0);
         let (request, steer) = (run.request(), handle.clone());
-        let task = tokio::spawn(async move { sandbox().run(request, &handle).await });
+        let task = tokio::spawn(async move { sandbox().run(request, &handle, Events::none()).await });
         the_child().await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let began = Instant::now();
@@ -99,7 +100,7 @@ pub(super) fn a_pause_does_not_count() {
         let handle = RunHandle::new(1.0);
         let (request, steer) = (run.request(), handle.clone());
         let began = Instant::now();
-        let task = tokio::spawn(async move { sandbox().run(request, &handle).await });
+        let task = tokio::spawn(async move { sandbox().run(request, &handle, Events::none()).await });
         let child = the_child().await;
         tokio::time::sleep(Duration::from_millis(400)).await;
         steer.set_share(0.0);
@@ -135,7 +136,7 @@ pub(super) fn sleeping_while_parked_does_not_count() {
     runtime().block_on(async {
         let handle = RunHandle::new(1.0);
         let (request, steer) = (run.request(), handle.clone());
-        let task = tokio::spawn(async move { sandbox().run(request, &handle).await });
+        let task = tokio::spawn(async move { sandbox().run(request, &handle, Events::none()).await });
         the_child().await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         steer.set_share(0.0);
@@ -149,11 +150,12 @@ pub(super) fn sleeping_while_parked_does_not_count() {
 pub(super) fn a_missing_module_is_the_devices_fault() {
     let run = program(LOOP);
     let mut request = run.request();
-    request.module = PathBuf::from("/nowhere/at/all");
-    let error = runtime().block_on(sandbox().run(request, &RunHandle::new(1.0))).unwrap_err();
+    request.program = Program::wasm("/nowhere/at/all");
+    let error = runtime().block_on(sandbox().run(request, &RunHandle::new(1.0), Events::none())).unwrap_err();
     assert!(matches!(error, RunError::Device(_)), "{error:?}");
     let none = Sandbox::new(vec!["/nowhere/at/all".into()]);
-    let error = runtime().block_on(none.run(run.request(), &RunHandle::new(1.0))).unwrap_err();
+    let error =
+        runtime().block_on(none.run(run.request(), &RunHandle::new(1.0), Events::none())).unwrap_err();
     assert!(matches!(error, RunError::Device(_)), "{error:?}");
 }
 
@@ -167,7 +169,7 @@ pub(super) fn the_child_has_nothing_of_ours() {
     runtime().block_on(async {
         let handle = RunHandle::new(1.0);
         let (request, steer) = (run.request(), handle.clone());
-        let task = tokio::spawn(async move { sandbox().run(request, &handle).await });
+        let task = tokio::spawn(async move { sandbox().run(request, &handle, Events::none()).await });
         let child = the_child().await;
         tokio::time::sleep(Duration::from_millis(400)).await;
         let proc = PathBuf::from(format!("/proc/{child}"));

@@ -1,8 +1,8 @@
 //! A useful program, and a whole job.
 
 use super::{ECHO, Run, program, runtime, sandbox};
-use fog_jobs::RunHandle;
 use fog_jobs::spec::Limits;
+use fog_jobs::{Events, RunHandle};
 
 pub(super) fn word_count_counts_as_wc_does() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/word-count/word-count.wasm");
@@ -67,7 +67,7 @@ pub(super) fn a_job_from_offer_to_pay() {
                         actions.extend(more.unwrap());
                     }
                     Action::Run(plan) => {
-                        let outcome = sandbox().run(plan.request, &RunHandle::new(1.0)).await;
+                        let outcome = sandbox().run(plan.request, &RunHandle::new(1.0), Events::none()).await;
                         actions.extend(worker.on_outcome(&mut w, plan.job, outcome, now).await.unwrap());
                     }
                     Action::Settle { settlement, .. } => paid.push(settlement),
