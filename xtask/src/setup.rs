@@ -18,6 +18,8 @@ pub(crate) enum Need {
     Browser,
     /// A program that knows SOCKS5, for tests of the proxy.
     Curl,
+    /// Container engines and a small program to put into an image, for tests of containers.
+    Containers,
 }
 
 /// Debian's packages (Ubuntu's have the same names), and a file that tells that each is there.
@@ -37,6 +39,7 @@ fn debian(need: Need) -> &'static [&'static str] {
         }
         Need::Browser => &["chromium", "chromium-driver", "fonts-dejavu-core"],
         Need::Curl => &["curl"],
+        Need::Containers => &["docker.io", "podman", "runc", "busybox-static", "tini"],
     }
 }
 
@@ -105,7 +108,7 @@ fn installed(package: &str) -> bool {
     query.is_ok_and(|o| o.stdout.ends_with(b" installed"))
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"))
 }
 

@@ -45,7 +45,7 @@ pub use reaper::Swept;
 
 use crate::run::{Control, Events, Program, RunError, RunEvent, RunHandle, RunOutcome, RunRequest};
 use crate::spec::Limits;
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, ContainerState};
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, RemoveContainerOptions, StartContainerOptions,
 };
@@ -267,7 +267,14 @@ impl Inner {
             stdin.abort();
         }
         let ended = ended?;
-        let state = self.engine.state(&id).await.ok().flatten().unwrap_or_default();
+        // An engine may call it success when somebody removed the container under the program.
+        let state = match self.engine.state(&id).await {
+            Ok(Some(state)) => state,
+            Ok(None) if ended.exit.is_ok() => {
+                return Err(RunError::Device("somebody removed the job's container".into()));
+            }
+            _ => ContainerState::default(),
+        };
         // Before /out is read: nobody may write there any more.
         container.remove().await;
         let out_of_memory = state.oom_killed == Some(true);

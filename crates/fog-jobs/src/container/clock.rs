@@ -52,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self { cpu: Duration::ZERO, peak: 0, next: Instant::now() + FIRST, every: FIRST }
+        Self { cpu: Duration::ZERO, peak: 0, next: Instant::now(), every: FIRST }
     }
 
     /// CPU time.

@@ -160,7 +160,8 @@ fn ulimits(plan: &Plan<'_>) -> Vec<ResourcesUlimits> {
         soft: Some(value),
         hard: Some(value),
     };
-    let largest_file = plan.limits.output_bytes.max(scratch_bytes(plan.limits));
+    // More than /tmp has room for, so that a full /tmp is a full disk to the program and not a signal.
+    let largest_file = plan.limits.output_bytes.max(scratch_bytes(plan.limits)).saturating_add(1024 * 1024);
     let mut limits = vec![
         limit("nofile", OPEN_FILES),
         limit("fsize", clamp(largest_file)),

@@ -12,7 +12,7 @@ fn counter(hold: u32) -> String {
            while [ $n -lt 10 ]; do
              n=$((n+1)); echo "step $n"; echo $n > /out/n.new; mv /out/n.new /out/n
              while [ $n = {hold} ] && [ -z "$asked" ]; do sleep 0.05; done
-             [ -n "$asked" ] && exit 75
+             if [ -n "$asked" ]; then exit 75; fi
            done"#
     )
 }
@@ -80,10 +80,13 @@ pub fn any_moment_will_do(lab: &Lab) {
     let image = Image { reference: "moments".into(), archive: Some(archive) };
     // Knows nothing of signals.
     let script = "n=$(cat /out/n 2>/dev/null || echo 0); while true; do n=$((n+1)); echo $n > /out/m; mv /out/m /out/n; \
-        [ $n = 5 ] && echo five; [ $n -gt 2000 ] && exit 0; sleep 0.01; done";
+        [ $n = 5 ] && echo five; sleep 0.01; done";
+    let mut config = config(&lab.engine.socket, &lab.folder.path().join("moments"));
+    config.grace = Duration::from_secs(1);
+    let containers = lab.runtime.block_on(Containers::connect(config)).unwrap();
     let job = lab.job(image.clone(), &["/bin/sh", "-c"], &[script]);
     let seen = Mutex::new(None);
-    let result = job.run_while(|job| {
+    let result = job.run_with_while(&containers, |job| {
         job.wait_for("five");
         job.handle.checkpoint();
         wait("the checkpoint", || {

@@ -35,12 +35,13 @@ pub fn an_image_cannot_make_itself_root(lab: &Lab) {
         "Labels": { "app.fogcompute.node": "somebody-else" } });
     let archive = image::saved(lab.folder.path(), &own, "root:1");
     let image = Image { reference: "root".into(), archive: Some(archive) };
-    let script = "id -u; stat -c %a /bin/setuid; /bin/setuid id -u; /bin/setuid su root -c id; echo x > /data/x && echo data; \
+    let script = "id -u; stat -c %a /bin/busybox-root; /bin/busybox-root id -u 2>&1; /bin/busybox-root su root -c id 2>&1; echo x > /data/x && echo data; \
         ls -d /proc/1/root/root/* 2>&1; kill -9 -1; true";
-    let said = lab.job(image, &[], &[script]).run();
-    let said = std::fs::read_to_string(said.unwrap().stdout).unwrap();
+    let job = lab.job(image, &[], &[script]);
+    let said = std::fs::read_to_string(job.run().unwrap().stdout).unwrap();
     let lines: Vec<_> = said.lines().collect();
-    assert_eq!(&lines[..4], ["65534", "4755", "65534", "data"], "{said}");
+    assert_eq!(&lines[..4], ["65534", "4755", "65534", "su: must be suid to work properly"], "{said}");
+    assert!(said.contains("data") && !said.contains("uid=0"), "{said}");
     // The image's volumes are folders in memory, not on the owner's disk.
     let volumes = lab
         .runtime
@@ -52,13 +53,19 @@ pub fn an_image_cannot_make_itself_root(lab: &Lab) {
 pub fn mounts_and_devices_are_denied(lab: &Lab) {
     let said = ask(
         lab,
-        "try() { if \"$@\" 2>/dev/null; then echo \"did: $*\"; fi; }
+        "try() { if \"$@\" >/dev/null 2>&1; then echo \"did: $*\"; fi; }
          try mount -t tmpfs x /tmp; try mount -o remount,rw /; try mount -o remount,rw /in; try umount /in
          try mount --bind /out /in; try mknod /tmp/sda b 8 0; try mknod /dev/x c 1 1; try chroot /tmp /bin/true
-         try unshare -U true; try unshare -m true; try unshare -r id; try chown 0 /out; try chmod 777 /bin/busybox
-         try kill -0 0x7fffffff; try ln /bin/setuid /out/setuid; echo done",
+         try unshare -m true; try chown 0 /out; try chmod 777 /bin/busybox; try ln /bin/busybox-root /out/x
+         # Whoever is root in a user namespace of its own (Podman's filter allows one) is so for its own things only.
+         inside='try() { if \"$@\" >/dev/null 2>&1; then echo \"did inside: $*\"; fi; }
+           try mount -o remount,rw,bind /; try mount -o remount,rw,bind /in; try umount /in; try chroot /tmp /bin/true
+           try touch /bin/x /in/x /etc/x; try mknod /tmp/sda b 8 0; try chown 1 /out; try su nobody -c true'
+         unshare -r sh -c \"$inside\" 2>/dev/null; unshare -rm sh -c \"$inside\" 2>/dev/null; echo done",
     );
     assert_eq!(said, "done\n");
+    let outside = lab.sh("unshare -U true").run().unwrap();
+    assert_eq!(outside.exit_code == 0, lab.engine.name == "podman", "{outside:?}");
 }
 
 pub fn there_is_no_way_out(lab: &Lab) {
@@ -122,11 +129,19 @@ pub fn a_fork_bomb_is_held(lab: &Lab) {
 }
 
 pub fn a_memory_bomb(lab: &Lab) {
-    let error = lab.sh("dd if=/dev/zero of=/dev/null bs=200M count=1").run().unwrap_err();
-    assert_eq!(error, RunError::OutOfMemory(64 << 20));
-    // Small pieces, in a child of the first process.
-    let error = lab.sh("s=x; while true; do s=$s$s$s$s; done; echo alive").run().unwrap_err();
-    assert_eq!(error, RunError::OutOfMemory(64 << 20));
+    // At once, and in small pieces in the first process itself.
+    for script in [
+        "dd if=/dev/zero of=/dev/null bs=200M count=1; exit $?",
+        "s=x; while true; do s=$s$s$s$s; done; echo alive",
+    ] {
+        match lab.sh(script).run() {
+            Err(RunError::OutOfMemory(limit)) => assert_eq!(limit, 64 << 20),
+            // Podman does not always notice why the system ended a program: then it is the plain exit code of that.
+            Ok(outcome) if lab.engine.name == "podman" => assert_eq!(outcome.exit_code, 137),
+            other => panic!("{script}: {other:?}"),
+        }
+        assert_eq!(lab.own_containers().len(), 0);
+    }
 }
 
 pub fn filling_tmp(lab: &Lab) {
@@ -142,10 +157,10 @@ pub fn filling_tmp(lab: &Lab) {
 pub fn filling_out(lab: &Lab) {
     for script in [
         "dd if=/dev/zero of=/out/x bs=64k; sleep 1000",
-        // A terabyte that takes no room.
-        "dd if=/dev/zero of=/out/x bs=1 count=1 seek=1099511627776; sleep 1000",
+        // Much that takes no room.
+        "dd if=/dev/zero of=/out/x bs=1 count=1 seek=20000000; sleep 1000",
         "i=0; while dd if=/dev/zero of=/out/$i bs=64k count=1 2>/dev/null; do i=$((i+1)); done; sleep 1000",
-        // Deleted, but open: it takes no name. Standard output and files count together.
+        // Standard output and files count together.
         "dd if=/dev/zero of=/out/x bs=64k count=10 2>/dev/null; dd if=/dev/zero bs=64k count=10 2>/dev/null; sleep 1000",
     ] {
         let job = lab.sh(script);
@@ -156,6 +171,15 @@ pub fn filling_out(lab: &Lab) {
         let scratch = job.folder.path().join("scratch");
         assert!(!scratch.join("out").exists(), "what was written is removed");
     }
+}
+
+pub fn a_file_of_a_terabyte(lab: &Lab) {
+    // It would take no room, but whoever reads it would not come to an end.
+    let said = ask(
+        lab,
+        "dd if=/dev/zero of=/out/x bs=1 count=1 seek=1099511627776 2>/dev/null; echo $?; stat -c %s /out/x",
+    );
+    assert_eq!(said, "153\n0\n");
 }
 
 pub fn many_files_and_deep_nests(lab: &Lab) {
@@ -200,14 +224,11 @@ pub fn ignoring_sigterm(lab: &Lab) {
     config.grace = Duration::from_secs(1);
     let containers = lab.runtime.block_on(Containers::connect(config)).unwrap();
     let job = lab.sh("trap 'echo heard it' TERM; echo started; while true; do sleep 0.1; done");
-    let result = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            job.wait_for("started");
-            // Even a program that stands still is asked.
-            job.handle.set_share(0.0);
-            job.handle.preempt();
-        });
-        job.run_with(&containers)
+    let result = job.run_with_while(&containers, |job| {
+        job.wait_for("started");
+        // Even a program that stands still is asked.
+        job.handle.set_share(0.0);
+        job.handle.preempt();
     });
     assert_eq!(result.unwrap_err(), RunError::Preempted { checkpoint: None });
     assert!(job.said(StreamKind::Stdout).contains("heard it"), "it was asked first");

@@ -12,6 +12,11 @@ pub const APPLETS: &[&str] = &[
 
 /// A root folder as a tar.
 pub fn root_tar() -> Vec<u8> {
+    root_tar_with(false)
+}
+
+/// The same, or one with a file more, so that no engine has this layer already.
+pub fn root_tar_with(more: bool) -> Vec<u8> {
     let mut out = tar::Builder::new(Vec::new());
     let mut dir = |name: &str, mode: u32| {
         let mut header = tar::Header::new_gnu();
@@ -32,8 +37,11 @@ pub fn root_tar() -> Vec<u8> {
     };
     file("bin/busybox", 0o755, &busybox);
     // Belongs to root and runs as root, wherever that is allowed.
-    file("bin/setuid", 0o4755, &busybox);
+    file("bin/busybox-root", 0o4755, &busybox);
     file("etc/passwd", 0o644, b"root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n");
+    if more {
+        file("etc/more", 0o644, b"more");
+    }
     for applet in APPLETS {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);

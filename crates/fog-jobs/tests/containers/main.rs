@@ -40,6 +40,7 @@ const TESTS: &[Test] = &[
     ("a_memory_bomb_is_told_as_such", hostile::a_memory_bomb),
     ("filling_tmp_hits_its_wall", hostile::filling_tmp),
     ("filling_out_ends_the_run", hostile::filling_out),
+    ("a_file_of_a_terabyte_cannot_be_made", hostile::a_file_of_a_terabyte),
     ("many_files_and_deep_nests_end_the_run", hostile::many_files_and_deep_nests),
     ("ten_gigabytes_of_output_end_the_run", hostile::endless_output),
     ("ten_gigabytes_of_log_end_the_run", hostile::endless_log),
@@ -90,7 +91,7 @@ fn main() {
     let labs = [Lab::new(Engine::docker(&runtime), &runtime), Lab::new(Engine::podman(&runtime), &runtime)];
     if filter == "measure" {
         labs.iter().for_each(programs::measure);
-        labs.map(Lab::stop);
+        labs.into_iter().for_each(Lab::stop);
         return;
     }
     let (mut passed, mut failed) = (0, 0);
@@ -111,7 +112,7 @@ fn main() {
     for (name, test) in BOTH {
         report((*name).to_owned(), &|| test(&labs[0], &labs[1]));
     }
-    labs.map(Lab::stop);
+    labs.into_iter().for_each(Lab::stop);
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("test result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out");
     std::process::exit(i32::from(failed > 0));
@@ -232,9 +233,17 @@ impl Job<'_> {
 
     /// Runs while `meanwhile` looks on, which is called on a thread of its own.
     fn run_while(&self, meanwhile: impl FnOnce(&Self) + Send) -> Result<RunOutcome, RunError> {
+        self.run_with_while(&self.lab.containers, meanwhile)
+    }
+
+    fn run_with_while(
+        &self,
+        containers: &Containers,
+        meanwhile: impl FnOnce(&Self) + Send,
+    ) -> Result<RunOutcome, RunError> {
         std::thread::scope(|scope| {
             let looking = scope.spawn(|| meanwhile(self));
-            let result = self.run();
+            let result = self.run_with(containers);
             looking.join().unwrap();
             result
         })

@@ -44,7 +44,8 @@ pub fn a_program_has_all_that_it_was_given(lab: &Lab) {
 }
 
 pub fn exit_code_and_stderr_are_kept(lab: &Lab) {
-    let outcome = lab.sh("echo out; echo wrong >&2; exit 7").run().unwrap();
+    let job = lab.sh("echo out; echo wrong >&2; exit 7");
+    let outcome = job.run().unwrap();
     assert_eq!((outcome.exit_code, outcome.stderr_tail.as_str()), (7, "wrong"));
     assert_eq!(std::fs::read(outcome.stdout).unwrap(), b"out\n");
     assert_eq!(outcome.files, None);
@@ -58,13 +59,18 @@ pub fn the_images_own_command(lab: &Lab) {
     let run = |entrypoint: &[&str], args: &[&str]| out(&lab.job(image.clone(), entrypoint, args).run());
     assert_eq!(run(&[], &[]), "own default\n");
     assert_eq!(run(&[], &["a", "b c"]), "own a b c\n");
-    assert_eq!(run(&["/bin/sh", "-c", "echo $FROM $PWD; ls"], &[]), "image /etc\npasswd\n".to_owned());
+    assert_eq!(run(&["/bin/sh", "-c", "echo $FROM $PWD"], &[]), "image /etc\n");
 }
 
 pub fn what_cannot_be_started_is_told(lab: &Lab) {
-    for (entrypoint, why) in [("/bin/nothing", "cannot be started"), ("/etc/passwd", "start")] {
-        let error = lab.job(lab.busybox(), &[entrypoint], &[]).run().unwrap_err();
-        assert!(error.to_string().contains(why), "{error}");
+    for entrypoint in ["/bin/nothing", "/etc/passwd"] {
+        let told = match lab.job(lab.busybox(), &[entrypoint], &[]).run() {
+            // Where there is an init program, it is the one that finds nothing to start.
+            Ok(outcome) if outcome.exit_code != 0 => outcome.stderr_tail,
+            Ok(outcome) => panic!("{outcome:?}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(told.contains(entrypoint), "{told}");
     }
     let error = lab.job(lab.busybox(), &[], &[]).run().unwrap_err();
     assert!(matches!(&error, RunError::Image(why) if why.contains("give a command")), "{error}");
@@ -132,11 +138,8 @@ pub fn somebody_removes_the_container(lab: &Lab) {
         let options = bollard::query_parameters::RemoveContainerOptions { force: true, ..Default::default() };
         job.lab.runtime.block_on(job.lab.engine.docker.remove_container(&id, Some(options))).unwrap();
     });
-    // The engine may still say that it was killed, or no longer know it.
-    match result {
-        Ok(outcome) => assert_eq!(outcome.exit_code, 137),
-        Err(error) => assert!(matches!(error, RunError::Device(_)), "{error}"),
-    }
+    let error = result.unwrap_err();
+    assert!(matches!(error, RunError::Device(_)), "{error}");
 }
 
 pub fn dropping_the_run_removes_it(lab: &Lab) {

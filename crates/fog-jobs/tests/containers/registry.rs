@@ -43,7 +43,7 @@ impl Drop for Registry {
 
 /// The registry's process.
 pub fn serve(tampered: bool) {
-    let layer = image::root_tar();
+    let layer = image::root_tar_with(tampered);
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(&layer).unwrap();
     let packed = packed.finish().unwrap();
