@@ -347,7 +347,10 @@ impl Shared {
     async fn catch_up(&self) {
         let have = self.book.lock().consensus().map_or(0, |c| c.unverified().valid_after);
         let fetch = async {
-            match fetch::newest(&self.network, have, now_ms() / 1000).await {
+            let patience = Duration::from_secs((u64::from(self.network.timing.voting) / 4).clamp(1, 20));
+            let newest = fetch::newest(&self.network, have, now_ms() / 1000);
+            let newest = tokio::time::timeout(2 * patience, newest).await;
+            match newest.unwrap_or_else(|_| Err("the others do not answer in time".into())) {
                 Ok(Some(signed)) => {
                     self.book.lock().adopt(signed);
                     _ = self.save();

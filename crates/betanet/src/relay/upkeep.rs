@@ -5,6 +5,7 @@ use crate::Key;
 use crate::directory::exchange::{Answer, Request};
 use crate::directory::{Descriptor, EpochKey, RelayIdentity, SignedConsensus, SignedDescriptor};
 use crate::fetch;
+use crate::link::LinkError;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub async fn upkeep(relay: &Relay, about: &About, consensus: &watch::Sender<Arc<
     if voting == 0 {
         return std::future::pending().await; // a network with one consensus
     }
+    // One that swallows what it is asked must not hold up the others for so long that what they know is out of date.
+    let patience = Duration::from_secs((voting / 4).clamp(1, 20));
     let mut published = 0;
     let mut told: Vec<EpochKey> = Vec::new();
     // When each authority took a descriptor.
@@ -74,7 +77,9 @@ pub async fn upkeep(relay: &Relay, about: &About, consensus: &watch::Sender<Arc<
         for authority in due {
             published = descriptor.unverified().published;
             let request = Request::Publish(descriptor.clone());
-            match fetch::ask(authority.address, &authority.link, &relay.keys().link, &request).await {
+            let ask = fetch::ask(authority.address, &authority.link, &relay.keys().link, &request);
+            let answer = tokio::time::timeout(patience, ask).await;
+            match answer.unwrap_or(Err(LinkError::Timeout)) {
                 Ok(Answer::Taken) => _ = taken.insert(authority.key, now),
                 Ok(Answer::Refused(why)) => {
                     tracing::error!(authority = %crate::short(&authority.key), "the directory refuses this relay: {why}");
@@ -92,7 +97,8 @@ pub async fn upkeep(relay: &Relay, about: &About, consensus: &watch::Sender<Arc<
         if now >= valid_after + voting || now >= valid_until || now < valid_after {
             // After a clock that was ahead, an older one is newer than none.
             let newer_than = if now < valid_after { 0 } else { valid_after };
-            match fetch::newest(&network, newer_than, now).await {
+            let newest = tokio::time::timeout(2 * patience, fetch::newest(&network, newer_than, now)).await;
+            match newest.unwrap_or_else(|_| Err("the authorities do not answer in time".into())) {
                 Ok(Some(new)) => {
                     tracing::info!(relays = new.unverified().relays.len(), "a new consensus is in use");
                     consensus.send_replace(Arc::new(new));
