@@ -29,7 +29,7 @@ pub use measure::Measures;
 use crate::Key;
 use crate::directory::exchange::{Answer, Request};
 use crate::directory::vote::SignedVote;
-use crate::directory::{Network, SignedConsensus};
+use crate::directory::{Authority, Network, SignedConsensus};
 use crate::fetch;
 use ed25519_dalek::SigningKey;
 use parking_lot::Mutex;
@@ -194,7 +194,7 @@ impl Drop for AuthorityServer {
 
 async fn vote_for_ever(shared: Arc<Shared>) {
     // Somebody may have a consensus already.
-    shared.catch_up().await;
+    shared.catch_up(shared.next_period().1).await;
     loop {
         let (period, length) = shared.next_period();
         let part = |quarters: u64| (period * 1000).saturating_sub(length * 1000 * quarters / 4);
@@ -215,7 +215,7 @@ async fn vote_for_ever(shared: Arc<Shared>) {
             shared.collect(period, late, Collect::Signatures).await;
             sleep_until(period * 1000, length).await;
             if !shared.conclude(period) {
-                shared.catch_up().await;
+                shared.catch_up(length).await;
             }
         };
         tokio::select! {
@@ -225,8 +225,8 @@ async fn vote_for_ever(shared: Arc<Shared>) {
     }
 }
 
-/// The others have this long at least for their answers, before they are asked again.
-const LEAST_SWEEP: Duration = Duration::from_millis(150);
+/// The longest wait for somebody else's consensus, milliseconds.
+const CATCH_UP_MS: u64 = 40_000;
 
 #[derive(Clone, Copy)]
 enum Collect {
@@ -256,61 +256,61 @@ impl Shared {
         }
     }
 
-    /// Fetches what the others have until everything is there or time is up.
+    /// Fetches what the others have until everything is there or time is up. Each is asked again and again by itself, so
+    /// one that swallows what it is asked takes nobody else's time.
     async fn collect(&self, period: u64, until_ms: u64, what: Collect) {
-        loop {
-            let missing = &match what {
-                Collect::Votes => self.book.lock().missing_votes(period),
-                Collect::Relayed => self.network.authorities.iter().map(|a| a.key).collect(),
-                Collect::Signatures => self.book.lock().missing_signatures(period),
-            };
-            if missing.is_empty() || now_ms() >= until_ms {
-                return;
-            }
-            let me = self.book.lock().me();
-            let asks = self.network.authorities.iter().filter(|a| a.key != me).map(|authority| async move {
-                let ask = |request: Request| async move {
-                    fetch::ask(authority.address, &authority.link, &self.link, &request).await
+        let me = self.book.lock().me();
+        let others = self.network.authorities.iter().filter(|a| a.key != me);
+        let asks = others.map(|authority| async move {
+            loop {
+                let missing = match what {
+                    Collect::Votes => self.book.lock().missing_votes(period),
+                    Collect::Relayed => self.network.authorities.iter().map(|a| a.key).collect(),
+                    Collect::Signatures => self.book.lock().missing_signatures(period),
                 };
-                match what {
-                    Collect::Votes | Collect::Relayed => {
-                        // From each the votes of all: so who votes twice is found out.
-                        let makers = self.network.authorities.iter().map(|a| a.key).filter(|k| *k != me);
-                        let own = matches!(what, Collect::Votes);
-                        for of in makers.filter(|k| own || *k != authority.key) {
-                            let unless = self.book.lock().vote_digest(period, &of);
-                            let request = Request::Vote { period, authority: of, unless };
-                            match ask(request).await {
-                                Ok(Answer::Document(bytes)) => self.take_vote(&bytes),
-                                Ok(_) => {}
-                                Err(_) => return,
-                            }
-                        }
-                    }
-                    Collect::Signatures if missing.contains(&authority.key) => {
-                        if let Ok(Answer::Document(bytes)) = ask(Request::Signed { period }).await
-                            && let Ok(signed) = SignedConsensus::from_bytes(&bytes)
-                        {
-                            self.book.lock().take_signed(period, &signed);
-                        }
-                    }
-                    Collect::Signatures => {}
+                let left = until_ms.saturating_sub(now_ms());
+                if missing.is_empty() || left == 0 {
+                    return;
                 }
-            });
-            // One that swallows what it is asked does not take the others' time: who had nothing yet is asked again.
-            let left = Duration::from_millis(until_ms.saturating_sub(now_ms()));
-            let sweep = match what {
-                Collect::Relayed => left,
-                Collect::Votes | Collect::Signatures => (left / 4).max(LEAST_SWEEP).min(left),
-            };
-            _ = tokio::time::timeout(sweep, futures(asks)).await;
-            if matches!(what, Collect::Relayed) {
-                return;
+                self.ask(authority, period, what, &missing).await;
+                if matches!(what, Collect::Relayed) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis((left / 10).clamp(50, 2000))).await;
             }
-            tokio::time::sleep(Duration::from_millis(
-                (until_ms.saturating_sub(now_ms()) / 10).clamp(50, 2000),
-            ))
-            .await;
+        });
+        let left = Duration::from_millis(until_ms.saturating_sub(now_ms()));
+        _ = tokio::time::timeout(left, futures(asks)).await;
+    }
+
+    /// Asks one of the others for all that it has of what is missing.
+    async fn ask(&self, authority: &Authority, period: u64, what: Collect, missing: &[Key]) {
+        let ask = |request: Request| async move {
+            fetch::ask(authority.address, &authority.link, &self.link, &request).await
+        };
+        match what {
+            Collect::Votes | Collect::Relayed => {
+                // From each the votes of all: so who votes twice is found out.
+                let me = self.book.lock().me();
+                let makers = self.network.authorities.iter().map(|a| a.key).filter(|k| *k != me);
+                let own = matches!(what, Collect::Votes);
+                for of in makers.filter(|k| own || *k != authority.key) {
+                    let unless = self.book.lock().vote_digest(period, &of);
+                    match ask(Request::Vote { period, authority: of, unless }).await {
+                        Ok(Answer::Document(bytes)) => self.take_vote(&bytes),
+                        Ok(_) => {}
+                        Err(_) => return,
+                    }
+                }
+            }
+            Collect::Signatures if missing.contains(&authority.key) => {
+                if let Ok(Answer::Document(bytes)) = ask(Request::Signed { period }).await
+                    && let Ok(signed) = SignedConsensus::from_bytes(&bytes)
+                {
+                    self.book.lock().take_signed(period, &signed);
+                }
+            }
+            Collect::Signatures => {}
         }
     }
 
@@ -343,13 +343,14 @@ impl Shared {
         concluded
     }
 
-    /// Takes a newer consensus of the others: after this one was away, or when it voted alone.
-    async fn catch_up(&self) {
+    /// Takes a newer consensus of the others: after this one was away, or when it voted alone. It is back well before the
+    /// next vote, half a period (of `length` seconds) from now: two that missed every other one in turn would never agree.
+    async fn catch_up(&self, length: u64) {
         let have = self.book.lock().consensus().map_or(0, |c| c.unverified().valid_after);
         let fetch = async {
-            let patience = Duration::from_secs((u64::from(self.network.timing.voting) / 4).clamp(1, 20));
+            let patience = Duration::from_millis((length * 250).min(CATCH_UP_MS));
             let newest = fetch::newest(&self.network, have, now_ms() / 1000);
-            let newest = tokio::time::timeout(2 * patience, newest).await;
+            let newest = tokio::time::timeout(patience, newest).await;
             match newest.unwrap_or_else(|_| Err("the others do not answer in time".into())) {
                 Ok(Some(signed)) => {
                     self.book.lock().adopt(signed);

@@ -2,16 +2,19 @@
 
 use crate::Key;
 use crate::directory::exchange::{Answer, MAX_MESSAGE, Pieces, Request};
-use crate::directory::{Network, SignedConsensus};
+use crate::directory::{Authority, Network, SignedConsensus};
 use crate::link::{self, Frame, LinkError, Role};
 use rand::seq::SliceRandom;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use x25519_dalek::StaticSecret;
 
 /// How long an answer may take, from the first byte of the connection.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// After this long without an answer, the next authority is asked, too.
+const NEXT_AFTER: Duration = Duration::from_secs(3);
 
 /// Asks one question of whoever has this link key.
 ///
@@ -43,7 +46,8 @@ pub async fn ask(
 }
 
 /// The newest consensus that the authorities have, verified, if it begins later than `newer_than`. They are asked in
-/// random order, and the first good answer counts.
+/// random order, and the first good answer counts. Who says nothing for [`NEXT_AFTER`] goes on being waited for while the next
+/// one is asked.
 ///
 /// # Errors
 /// What the last one that failed said; an answer without a newer consensus is no failure.
@@ -57,12 +61,28 @@ pub async fn newest(
     if authorities.is_empty() {
         return Err("the network has no authorities that answer".into());
     }
+    let mut waiting = authorities.into_iter().cloned();
+    let mut asked: JoinSet<(Key, Result<Answer, LinkError>)> = JoinSet::new();
     let mut problem = None;
-    for authority in authorities {
-        // A fresh key: authorities need not know who asks.
-        let local = StaticSecret::random();
-        let request = Request::Consensus { newer_than };
-        let result = match ask(authority.address, &authority.link, &local, &request).await {
+    loop {
+        let more = waiting.next().map(|authority: Authority| {
+            asked.spawn(async move {
+                // A fresh key: authorities need not know who asks.
+                let local = StaticSecret::random();
+                let request = Request::Consensus { newer_than };
+                (authority.key, ask(authority.address, &authority.link, &local, &request).await)
+            });
+        });
+        let answer = match more {
+            Some(()) => match tokio::time::timeout(NEXT_AFTER, asked.join_next()).await {
+                Ok(answer) => answer,
+                Err(_) => continue,
+            },
+            None => asked.join_next().await,
+        };
+        let Some(answer) = answer else { break };
+        let Ok((key, answer)) = answer else { continue };
+        let result = match answer {
             Ok(Answer::Document(bytes)) => check(&bytes, network, newer_than, now_unix).map(Some),
             Ok(Answer::Nothing) => Ok(None),
             Ok(other) => Err(format!("an answer that makes no sense: {other:?}")),
@@ -73,7 +93,7 @@ pub async fn newest(
             // Another one may have it already.
             Ok(None) => {}
             Err(e) => {
-                tracing::debug!(authority = %crate::short(&authority.key), "no consensus: {e}");
+                tracing::debug!(authority = %crate::short(&key), "no consensus: {e}");
                 problem = Some(e);
             }
         }
