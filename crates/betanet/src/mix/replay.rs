@@ -3,7 +3,7 @@
 //! One filter belongs to one Sphinx key. It never forgets and never clears: when it is full, new packets are
 //! refused until the key changes. The first tags are kept as they are; more go into Bloom filters, each four times
 //! as large as the one before (Almeida et al. 2007), so that a quiet relay's filter is small and a busy one's takes
-//! about 27 bits a packet: 310 MB for an hour at 25,000 packets a second.
+//! about 28 bits a packet: 310 MB for an hour at 25,000 packets a second.
 
 use super::TagLog;
 use fastbloom::BloomFilter;

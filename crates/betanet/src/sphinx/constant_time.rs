@@ -9,6 +9,8 @@
 //! valgrind --error-exitcode=1 PATH --ignored --test-threads 1 sphinx::constant_time
 //! ```
 //!
+//! It has to be a release build: debug builds check for overflows, which are jumps that depend on what is added.
+//!
 //! Valgrind's processor has AVX2 and AES, but neither AVX-512 nor SHA instructions: `Backend::Ifma` is not run, and
 //! SHA-256 is the portable one.
 
