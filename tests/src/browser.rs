@@ -8,9 +8,10 @@ use std::ops::Deref;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What the console says when a node does not answer, which a page that outlives its node cannot help.
+/// What the console says when a node does not answer, which a page that outlives its node cannot help. Which of the
+/// errors it is depends on what the browser's kept connection was doing when the node died.
 pub const NO_ANSWER: &[&str] =
-    &["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "WebSocket"];
+    &["ERR_CONNECTION_", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED", "WebSocket"];
 
 /// A browser of its own with one page. Everything it does is in [`Page`].
 pub struct Browser {
