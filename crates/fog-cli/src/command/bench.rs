@@ -4,6 +4,7 @@ mod direct;
 mod mixnet;
 mod mixnode;
 mod process;
+mod replay;
 mod skeleton;
 mod sphinx;
 
@@ -80,6 +81,7 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
         BenchName::Skeleton => ("skeleton", skeleton::run(args)?),
         BenchName::Mixnet => ("mixnet", mixnet::run(args)?),
         BenchName::Mixnode => ("mixnode", mixnode::run(args)?),
+        BenchName::Replay => ("replay", replay::run(args)?),
         BenchName::Sphinx => ("sphinx", sphinx::run(args)?),
     };
     let machine = Machine::here();

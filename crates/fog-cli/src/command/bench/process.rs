@@ -28,16 +28,25 @@ impl Running {
     }
 
     fn memory(&self, file: &str, field: &str) -> Result<f64> {
-        let mut kib = 0.0;
-        for id in family(self.0.id()) {
-            let text = std::fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
-            let line = text.lines().find_map(|l| l.strip_prefix(field));
-            let value = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
-            kib += value.unwrap_or(0.0);
-        }
-        ensure!(kib > 0.0, "this system does not tell a process's memory");
-        Ok(kib * 1024.0 / 1e6)
+        memory(&family(self.0.id()), file, field)
     }
+}
+
+/// Resident memory of this process, MB.
+pub(super) fn own_resident_mb() -> Result<f64> {
+    memory(&[std::process::id()], "status", "VmRSS:")
+}
+
+fn memory(ids: &[u32], file: &str, field: &str) -> Result<f64> {
+    let mut kib = 0.0;
+    for id in ids {
+        let text = std::fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
+        let line = text.lines().find_map(|l| l.strip_prefix(field));
+        let value = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+        kib += value.unwrap_or(0.0);
+    }
+    ensure!(kib > 0.0, "this system does not tell a process's memory");
+    Ok(kib * 1024.0 / 1e6)
 }
 
 /// The processor time that a process has used.
