@@ -14,7 +14,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::write(page, NO_PAGE)?;
     }
     println!("cargo:rerun-if-changed=ui/dist");
-    let commands = tauri_build::AppManifest::new().commands(&["command", "upload", "save_blob"]);
+    let commands = tauri_build::AppManifest::new().commands(&[
+        "command",
+        "upload",
+        "save_blob",
+        "autostart",
+        "set_autostart",
+    ]);
     tauri_build::try_build(tauri_build::Attributes::new().app_manifest(commands))?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What the page may call. Each name here is allowed in `capabilities/main.json` and listed in `build.rs`.
 
 use crate::core::Core;
-use crate::save;
+use crate::{autostart as list, save, tray};
 use fog_api::{ApiError, Command, ErrorKind, Hash};
 use std::io::Cursor;
 use tauri::ipc::{InvokeBody, Request};
@@ -40,4 +40,18 @@ pub(crate) async fn save_blob(
     let saved = tauri::async_runtime::spawn_blocking(move || save::copy(&content, &folder, &name)).await;
     let path = saved.map_err(|e| unavailable(&e))?.map_err(|e| unavailable(&e))?;
     Ok(Some(path.display().to_string()))
+}
+
+/// Whether the app starts with the computer.
+#[tauri::command]
+pub(crate) fn autostart(app: AppHandle) -> Result<bool, ApiError> {
+    list::is_on(&app)
+}
+
+/// Lets the app start with the computer, or not. Says what holds now.
+#[tauri::command]
+pub(crate) fn set_autostart(app: AppHandle, on: bool) -> Result<bool, ApiError> {
+    list::set(&app, on)?;
+    tray::refresh_autostart(&app);
+    list::is_on(&app)
 }

@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use fog_api::{ApiError, ErrorKind};
-use fog_node::{Node, NodeConfig, web};
+use fog_node::web::{self, Access};
+use fog_node::{Node, NodeConfig, NodeError};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -10,6 +12,9 @@ use tokio::sync::watch;
 
 /// Longer than a node needs to end; a window that is gone must not leave a process behind.
 const LONGEST_SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// A program that does not show its window by then hangs.
+const LONGEST_RAISE: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 enum State {
@@ -21,6 +26,8 @@ enum State {
     },
     /// For the person: why not.
     Failed(Arc<str>),
+    /// Another one runs with this data folder, and has shown its window.
+    Elsewhere,
     Closed,
 }
 
@@ -57,6 +64,7 @@ impl Core {
         match self.opened().await {
             State::Open { node, .. } => Ok(node),
             State::Failed(why) => Err(ApiError::new(ErrorKind::Unavailable, &*why)),
+            State::Elsewhere => Err(ApiError::new(ErrorKind::Conflict, "Fog Compute is open already.")),
             State::Opening | State::Closed => {
                 Err(ApiError::new(ErrorKind::NotReady, "Fog Compute is closing."))
             }
@@ -69,6 +77,11 @@ impl Core {
             State::Failed(why) => Some(why.clone()),
             _ => None,
         }
+    }
+
+    /// True if another one with this data folder has shown its window instead.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Elsewhere)
     }
 
     /// Ends the node cleanly.
@@ -87,8 +100,14 @@ impl Core {
 
 async fn open(config: Result<NodeConfig>) -> Result<State> {
     let config = config?;
-    let listen = config.listen;
-    let node = Node::start(config).await?;
+    let (listen, data_dir) = (config.listen, config.data_dir.clone());
+    let node = match Node::start(config).await {
+        Err(e @ NodeError::InUse(_)) => {
+            let raised = tokio::task::spawn_blocking(move || raise(&data_dir)).await?;
+            return raised.map(|()| State::Elsewhere).map_err(|_| e.into());
+        }
+        started => started?,
+    };
     match web::serve(node.clone(), listen).await {
         Ok(server) => Ok(State::Open { node, _server: Arc::new(server) }),
         Err(e) => {
@@ -96,4 +115,14 @@ async fn open(config: Result<NodeConfig>) -> Result<State> {
             Err(e.into())
         }
     }
+}
+
+/// Asks the program that runs with this data folder to show its window.
+fn raise(data_dir: &Path) -> Result<()> {
+    let access: Access = serde_json::from_slice(&std::fs::read(data_dir.join(Access::FILE))?)?;
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(LONGEST_RAISE)).build().into();
+    let request = agent.post(format!("{}/api/command", access.url));
+    let command = fog_api::Command::ShowWindow(fog_api::ShowWindow {});
+    request.header("authorization", format!("Bearer {}", access.token)).send_json(&command)?;
+    Ok(())
 }

@@ -6,14 +6,18 @@
 //!   fog (command line) ── HTTP on loopback ── fog_node::web ─────────────────> fog_node::Node
 //! ```
 //!
+//! With an icon among the system's ([`tray`]), closing the window hides it and the node works on.
+//!
 //! It holds no rules of its own: what the page may ask, and what comes of it, is the node's. The node opens
 //! while the window does, so that neither waits for the other; the window is shown once both are there. Where
 //! the node cannot open, a window says why, and the program fails when that is closed.
 
+mod autostart;
 mod commands;
 mod core;
 mod options;
 mod save;
+mod tray;
 mod trouble;
 mod window;
 
@@ -22,7 +26,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use tauri::RunEvent;
 
-/// Runs the app until its window is closed.
+/// Runs the app until its window is closed, or until it is ended from the icon's menu.
 pub fn run() -> ExitCode {
     let options = options::Options::parse();
     match open(&options) {
@@ -44,10 +48,22 @@ fn open(options: &options::Options) -> anyhow::Result<ExitCode> {
     let app = tauri::Builder::default()
         .manage(core.clone())
         .register_uri_scheme_protocol(trouble::SCHEME, |context, _| trouble::page(context.app_handle()))
-        .invoke_handler(tauri::generate_handler![commands::command, commands::upload, commands::save_blob])
+        .plugin(autostart::plugin())
+        .invoke_handler(tauri::generate_handler![
+            commands::command,
+            commands::upload,
+            commands::save_blob,
+            commands::autostart,
+            commands::set_autostart
+        ])
+        .on_window_event(window::happened)
         .setup({
             let core = core.clone();
-            |app| Ok(window::open(app.handle(), core)?)
+            let background = options.background;
+            move |app| {
+                tray::open(app.handle(), core.clone());
+                Ok(window::open(app.handle(), core, background)?)
+            }
         })
         .build(tauri::generate_context!())?;
     let closing = core.clone();

@@ -12,6 +12,9 @@ pub(crate) struct Options {
     /// Where the node keeps its data. Two copies on one machine take two folders.
     #[arg(long, short = 'd', env = "FOG_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Start without showing the window, where the desktop has a place for the program's icon.
+    #[arg(long)]
+    pub(crate) background: bool,
     /// How much to log: error, warn, info, debug, trace, or a filter such as betanet=debug.
     #[arg(long, env = "FOG_LOG", value_name = "FILTER", default_value = "warn,fog_node=info")]
     log: String,

@@ -1,12 +1,12 @@
 //! The main window: shown when there is something to see, and told what happens.
 
 use crate::core::Core;
-use crate::trouble;
+use crate::{tray, trouble};
 use fog_api::{Event, EventBody};
 use fog_node::Node;
 use std::time::Duration;
 use tauri::webview::PageLoadEvent;
-use tauri::{AppHandle, Emitter, Manager, WebviewWindowBuilder};
+use tauri::{AppHandle, Emitter, Manager, WebviewWindowBuilder, Window, WindowEvent};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
@@ -17,8 +17,12 @@ const EVENT: &str = "fog-event";
 /// A page that takes longer is shown anyway.
 const LONGEST_LOAD: Duration = Duration::from_secs(5);
 
-/// Makes the window, hidden, and shows it once its page is loaded and the node is open.
-pub(crate) fn open(app: &AppHandle, core: Core) -> anyhow::Result<()> {
+/// A window that was to stay in the background is shown after all if there is no icon by then.
+const LONGEST_TRAY: Duration = Duration::from_secs(30);
+
+/// Makes the window, hidden, and shows it once its page is loaded and the node is open; in the background only if no
+/// icon would be left to open it by.
+pub(crate) fn open(app: &AppHandle, core: Core, background: bool) -> anyhow::Result<()> {
     let config = app.config().app.windows.iter().find(|w| w.label == MAIN);
     let config = config.ok_or_else(|| anyhow::anyhow!("tauri.conf.json has no window {MAIN:?}"))?.clone();
     let loaded = watch::Sender::new(false);
@@ -41,8 +45,16 @@ pub(crate) fn open(app: &AppHandle, core: Core) -> anyhow::Result<()> {
     tauri::async_runtime::spawn(async move {
         match core.node().await {
             Ok(node) => {
+                let shown = app.clone();
+                node.set_window(move || raise(&shown));
                 tauri::async_runtime::spawn(tell(app.clone(), node));
-                show(&app, load).await;
+                if !(background && icon(&app).await) {
+                    show(&app, load).await;
+                }
+            }
+            Err(_) if core.is_elsewhere() => {
+                trouble::print("it is open already; its window is shown");
+                app.exit(0);
             }
             Err(e) => trouble::show(&app, &e.message),
         }
@@ -56,6 +68,38 @@ async fn show(app: &AppHandle, mut load: watch::Receiver<bool>) {
         && let Err(e) = window.show()
     {
         tracing::error!("the window cannot be shown: {e}");
+    }
+}
+
+/// Waits for the icon among the system's.
+async fn icon(app: &AppHandle) -> bool {
+    let waited = async {
+        while !tray::is_open(app) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LONGEST_TRAY, waited).await.is_ok()
+}
+
+/// Shows the main window in front of others.
+pub(crate) fn raise(app: &AppHandle) {
+    let Some(window) = app.get_webview_window(MAIN) else { return };
+    let shown = window.show().and_then(|()| window.unminimize()).and_then(|()| window.set_focus());
+    if let Err(e) = shown {
+        tracing::error!("the window cannot be shown: {e}");
+    }
+}
+
+/// Closing the main window hides it, where an icon stays to open it by.
+pub(crate) fn happened(window: &Window, event: &WindowEvent) {
+    if let WindowEvent::CloseRequested { api, .. } = event
+        && window.label() == MAIN
+        && tray::is_open(window.app_handle())
+    {
+        match window.hide() {
+            Ok(()) => api.prevent_close(),
+            Err(e) => tracing::error!("the window cannot be hidden: {e}"),
+        }
     }
 }
 

@@ -13,6 +13,10 @@
 )]
 
 pub mod browser;
+#[cfg(feature = "window")]
+mod screen;
+#[cfg(feature = "window")]
+pub mod tray;
 pub mod webdriver;
 pub mod window;
 pub mod wordcount;
@@ -178,6 +182,11 @@ impl Node {
     /// What the process has printed.
     pub fn printed(&self) -> String {
         self.process.as_ref().map(Process::printed).unwrap_or_default()
+    }
+
+    /// The id of its process, which must run.
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("the node runs").id()
     }
 
     /// Runs `fog --json` against this node.

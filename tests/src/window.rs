@@ -103,8 +103,33 @@ impl Desktop {
 
     /// Starts the app without driving it.
     pub fn start_app(&self, data_dir: &Path, name: &str) -> Process {
+        self.start_app_with(data_dir, name, &[])
+    }
+
+    /// Starts the app with these options, without driving it.
+    pub fn start_app_with(&self, data_dir: &Path, name: &str, options: &[&str]) -> Process {
         let mut command = self.command(&app());
-        Process::start(command.arg("--data-dir").arg(data_dir), self.folder.path(), name)
+        command.arg("--data-dir").arg(data_dir).args(options);
+        Process::start(&mut command, self.folder.path(), name)
+    }
+
+    /// The address of the session's message bus.
+    pub fn bus(&self) -> &str {
+        &self.bus
+    }
+
+    /// Waits until the app's window can be seen, or cannot.
+    #[cfg(feature = "window")]
+    pub fn shown(&self, seen: bool) {
+        eventually(if seen { "the window to be seen" } else { "the window to be hidden" }, || {
+            (crate::screen::shows_window(&self.display) == seen).then_some(())
+        });
+    }
+
+    /// Presses the close button of the app's window.
+    #[cfg(feature = "window")]
+    pub fn close_window(&self) {
+        crate::screen::close_window(&self.display);
     }
 
     /// Opens the window on this data folder.

@@ -53,6 +53,16 @@ pub(crate) async fn download(hash: &str, name: &str) -> Result<Option<String>, A
     }
 }
 
+/// Whether the app starts with the computer; none in a browser, where there is no app.
+pub(crate) async fn autostart() -> Option<Result<bool, ApiError>> {
+    Some(tauri::autostart(&tauri::bridge()?).await)
+}
+
+/// Lets the app start with the computer, or not; says what holds now. None in a browser.
+pub(crate) async fn set_autostart(on: bool) -> Option<Result<bool, ApiError>> {
+    Some(tauri::set_autostart(&tauri::bridge()?, on).await)
+}
+
 /// Opens the stream of events for as long as the page lives.
 pub(crate) fn listen(news: impl Fn(News) + 'static) {
     match tauri::bridge() {

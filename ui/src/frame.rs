@@ -125,9 +125,14 @@ mod tests {
             allowed: true,
             cpu_share: 0.5,
             override_on: false,
+            paused_until: None,
+            mode: None,
             sensors: Sensors::default(),
             prefs: HarvestPrefs::default(),
             load_history: vec![0.1, 0.2],
+            today: HarvestDay::default(),
+            days: Vec::new(),
+            power: PowerEstimate::default(),
         };
         let job = JobView {
             id: "j".into(),

@@ -11,7 +11,7 @@
 //!                Tauri's IPC in the window, HTTP and a WebSocket in a browser
 //! ```
 //!
-//! [`route`], [`format`], [`words`], [`chart`], [`traffic`] and [`frame`] are pure and build anywhere; the rest needs a
+//! [`route`], [`format`], [`words`], [`chart`], [`traffic`], [`hours`] and [`frame`] are pure and build anywhere; the rest needs a
 //! browser and builds for `wasm32-unknown-unknown` only. `cargo xtask ui` makes the files that a node serves. The marks that tests find
 //! elements by are listed in this package's README.
 
@@ -21,6 +21,7 @@
 pub mod chart;
 pub mod format;
 pub mod frame;
+pub mod hours;
 pub mod route;
 pub mod traffic;
 pub mod words;

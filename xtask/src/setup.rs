@@ -18,6 +18,8 @@ pub(crate) enum Need {
     Browser,
     /// A program that knows SOCKS5, for tests of the proxy.
     Curl,
+    /// A message bus, for tests of the sensors that ask services.
+    Bus,
 }
 
 /// Debian's packages (Ubuntu's have the same names), and a file that tells that each is there.
@@ -37,6 +39,7 @@ fn debian(need: Need) -> &'static [&'static str] {
         }
         Need::Browser => &["chromium", "chromium-driver", "fonts-dejavu-core"],
         Need::Curl => &["curl"],
+        Need::Bus => &["dbus-daemon"],
     }
 }
 

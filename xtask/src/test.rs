@@ -26,7 +26,7 @@ struct Sum {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut needs = vec![Need::Build, Need::Window, Need::Curl];
+    let mut needs = vec![Need::Build, Need::Window, Need::Curl, Need::Bus];
     if !options.quick {
         needs.extend([Need::WindowTest, Need::Browser]);
     }

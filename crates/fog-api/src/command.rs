@@ -118,12 +118,24 @@ commands! {
         message: String,
     } => Vec<PacketPath>;
 
+    /// Show the window of the program that this node runs in. A node without a window refuses.
+    ShowWindow => ();
     /// The harvester: readings, decision and reason.
     GetHarvest => HarvestView;
     /// Change when this device may work.
     SetHarvest {
         /// The new preferences.
         prefs: HarvestPrefs,
+    } => HarvestView;
+    /// Change the preferences to a ready-made mode. The switch, hours, programs, network and prices stay.
+    SetHarvestMode {
+        /// The mode.
+        mode: HarvestMode,
+    } => HarvestView;
+    /// Pause lending for a while; 0 goes on.
+    PauseHarvest {
+        /// So long from now, at most 30 days.
+        seconds: u32,
     } => HarvestView;
     /// Work now in spite of the gates (all but heat), or go back to the gates.
     WorkNow {

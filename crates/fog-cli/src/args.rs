@@ -586,27 +586,95 @@ pub(crate) enum HarvestCommand {
         #[arg(value_enum, default_value_t = Switch::On)]
         switch: Switch,
     },
-    /// Change when this device may work.
-    Set {
-        /// Lend this device at all.
-        #[arg(long)]
-        enabled: Option<bool>,
-        /// Also on battery, at 50 % or more.
-        #[arg(long)]
-        on_battery: Option<bool>,
-        /// Also while you are active.
-        #[arg(long)]
-        alongside: Option<bool>,
-        /// Minutes without input before work starts.
-        #[arg(long)]
-        idle_minutes: Option<u32>,
-        /// CPU cap, percent.
-        #[arg(long)]
-        cpu_percent: Option<u32>,
-        /// Memory cap, percent.
-        #[arg(long)]
-        memory_percent: Option<u32>,
+    /// Pause lending for a while, for instance 30m, 2h or 1d; `off` goes on at once.
+    Pause {
+        /// For how long.
+        #[arg(default_value = "1h")]
+        time: String,
     },
+    /// Change when this device may work.
+    Set(Box<HarvestSet>),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct HarvestSet {
+    /// Ready-made answers; what else is given here comes on top.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<Mode>,
+    /// Lend this device at all.
+    #[arg(long)]
+    pub(crate) enabled: Option<bool>,
+    /// Also on battery.
+    #[arg(long)]
+    pub(crate) on_battery: Option<bool>,
+    /// On battery, start at this charge or more, percent.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) battery_start: Option<u32>,
+    /// On battery, stop at this charge or less, percent.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) battery_stop: Option<u32>,
+    /// Also while you are active.
+    #[arg(long)]
+    pub(crate) alongside: Option<bool>,
+    /// Minutes without input before work starts.
+    #[arg(long, value_name = "MINUTES")]
+    pub(crate) idle_minutes: Option<u32>,
+    /// Also over a network that costs by volume.
+    #[arg(long)]
+    pub(crate) metered: Option<bool>,
+    /// CPU cap, percent.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) cpu_percent: Option<u32>,
+    /// Memory cap, percent.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) memory_percent: Option<u32>,
+    /// Seconds that power, network and exclusive programs must have allowed work before it starts.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) grace_seconds: Option<u32>,
+    /// Stop while other programs use more of the processor than this, percent; 0 does not look.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) others_percent: Option<u32>,
+    /// Keep the fan quiet.
+    #[arg(long)]
+    pub(crate) quiet: Option<bool>,
+    /// The hours: `22-7`, `"mon-fri 18:30-8, sat-sun 0-24"`, or `always`.
+    #[arg(long)]
+    pub(crate) hours: Option<fog_api::WeekHours>,
+    /// While this program runs, do not work. May be given several times, and replaces those before; an empty name
+    /// leaves none.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) exclusive: Vec<String>,
+    /// What a kilowatt-hour costs in your money, for the estimate of a day's cost; `none` forgets it.
+    #[arg(long, value_name = "PRICE", value_parser = number_or_none)]
+    pub(crate) price_per_kwh: Option<NumberOrNone>,
+    /// Watts that the device draws with an idle processor; `none` guesses.
+    #[arg(long, value_name = "WATTS", value_parser = number_or_none)]
+    pub(crate) idle_watts: Option<NumberOrNone>,
+    /// Watts that a fully used processor adds; `none` guesses.
+    #[arg(long, value_name = "WATTS", value_parser = number_or_none)]
+    pub(crate) busy_watts: Option<NumberOrNone>,
+}
+
+/// A number, or the word that takes one back.
+#[derive(Clone, Copy)]
+pub(crate) struct NumberOrNone(pub(crate) Option<f64>);
+
+fn number_or_none(text: &str) -> Result<NumberOrNone, String> {
+    if text == "none" {
+        return Ok(NumberOrNone(None));
+    }
+    let number = text.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+    number.map(|n| NumberOrNone(Some(n))).ok_or_else(|| "a number from 0 on, or none".into())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Little, late, and quietly.
+    Conservative,
+    /// The defaults.
+    Balanced,
+    /// Much, soon, also on battery and while you work.
+    Aggressive,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -659,6 +727,8 @@ pub(crate) enum BenchName {
     Mixnet,
     /// One mixnode between sockets: packets a second, loss, lateness, memory.
     Mixnode,
+    /// The harvester at rest: its share of a core and its memory, over a minute.
+    Harvest,
     /// A relay's replay filter after an hour at 25,000 packets a second: memory, checks, false refusals, loading. It
     /// takes some minutes, 400 MB of memory and 720 MB of the folder for temporary files.
     Replay,

@@ -4,7 +4,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use fog_harvest::{HostSensors, Input, Memory, Prefs, SystemSensors, decide};
+use fog_harvest::{Ask, HostSensors, Input, Local, Memory, Prefs, SystemSensors, decide};
 use std::time::{Duration, Instant, SystemTime};
 
 fn main() {
@@ -15,11 +15,21 @@ fn main() {
     for _ in 0..3 {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let began = Instant::now();
-        let readings = sensors.read(now.as_secs_f64());
+        let readings = sensors.read(&Ask { now: now.as_secs_f64(), ..Ask::default() });
         println!("read in {:?}: {readings:#?}", began.elapsed());
         let now_ms = start.elapsed().as_millis() as u64;
         let prefs = Prefs::default();
-        let input = Input { readings: &readings, prefs: &prefs, work_now: false, working: false, now_ms };
+        // Universal time, for want of the zone.
+        let local = Local { day: (now.as_secs() / 86_400) as i32, second: (now.as_secs() % 86_400) as u32 };
+        let input = Input {
+            readings: &readings,
+            prefs: &prefs,
+            work_now: false,
+            paused: None,
+            working: false,
+            local,
+            now_ms,
+        };
         let (decision, next) = decide(&input, memory);
         println!("{decision:#?}");
         memory = next;

@@ -1,29 +1,58 @@
-//! Reads the machine. Cheap enough for once a second: some small files, and one question to the screen.
-
-#[cfg(target_os = "linux")]
-mod idle;
-#[cfg(target_os = "linux")]
-mod sysfs;
+//! Reads the machine. Cheap enough for twice a second: some small files, and at most one question to the screen.
+//!
+//! | | Linux | Windows | macOS |
+//! |---|---|---|---|
+//! | power, battery | `/sys/class/power_supply`, else UPower | `GetSystemPowerStatus`, `starship-battery` | `starship-battery` |
+//! | heat | `/sys/class/thermal`, `/sys/class/hwmon` | `sysinfo` | `sysinfo`, `NSProcessInfo` |
+//! | load, memory, programs | `/proc` | `sysinfo` | `sysinfo` |
+//! | pressure | `/proc/pressure` | - | - |
+//! | user's idle time | X screen saver, Mutter, ScreenSaver, logind, terminals | `GetLastInputInfo` | Quartz event source |
+//! | lock, screen | logind, X power management, Mutter, ScreenSaver | session information | Quartz |
+//! | metered network | NetworkManager, kind of the interface | - | - |
+//!
+//! What a machine does not tell is `None`, and the policy takes the careful side of it.
 
 #[cfg(not(target_os = "linux"))]
-mod other;
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(windows)]
+mod windows;
 
 use crate::Readings;
 use std::path::PathBuf;
-use sysinfo::{MemoryRefreshKind, System};
+use std::sync::Arc;
+
+/// What a reading depends on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ask<'a> {
+    /// The present time, seconds since 1970.
+    pub now: f64,
+    /// Names of programs to look for, without regard to case.
+    pub programs: &'a [String],
+    /// True if this process runs jobs in processes of its own, whose share of the load is to be told.
+    pub working: bool,
+}
 
 /// Something that can tell how a device fares.
 pub trait HostSensors: Send {
-    /// Reads everything. `now` is the time in seconds since 1970. A sensor that does not answer is `None`; reading never
-    /// fails. It may block for some milliseconds.
-    fn read(&mut self, now: f64) -> Readings;
+    /// Reads everything. A sensor that does not answer is `None`; reading never fails. It may block for some
+    /// milliseconds.
+    fn read(&mut self, ask: &Ask<'_>) -> Readings;
 }
+
+/// Called when something has changed that is worth a reading at once: the user is back, the plug was pulled.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// Where the system's files are; tests put a tree of their own there.
 #[derive(Debug, Clone)]
 pub struct Roots {
-    /// For `/sys`: power supplies, thermal zones, hardware monitors. Linux only.
+    /// For `/sys`: power supplies, thermal zones, hardware monitors. Linux only, as all of these.
     pub sys: PathBuf,
+    /// For `/proc`: load, memory, pressure, programs.
+    pub proc: PathBuf,
     /// For `/dev`: the terminals.
     pub dev: PathBuf,
     /// For `/run`: the login sessions.
@@ -32,90 +61,63 @@ pub struct Roots {
     pub display: Option<String>,
     /// True if a Wayland compositor runs the screen.
     pub wayland: bool,
+    /// The address of the system's message bus; none does not ask it.
+    pub system_bus: Option<String>,
+    /// The address of the session's message bus; none does not ask it.
+    pub session_bus: Option<String>,
 }
 
 impl Roots {
-    /// The real places, but `/sys` at `sysfs_root`; the screens as the environment names them.
+    /// The real places, but `/sys` at `sysfs_root`; the screens and buses as the environment names them.
     pub fn system(sysfs_root: impl Into<PathBuf>) -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let socket = |path: PathBuf| path.exists().then(|| format!("unix:path={}", path.display()));
         Self {
             sys: sysfs_root.into(),
+            proc: "/proc".into(),
             dev: "/dev".into(),
             run: "/run".into(),
             display: variable("DISPLAY"),
             wayland: variable("WAYLAND_DISPLAY").is_some()
                 || variable("XDG_SESSION_TYPE").is_some_and(|kind| kind == "wayland"),
+            system_bus: variable("DBUS_SYSTEM_BUS_ADDRESS")
+                .or_else(|| socket("/run/dbus/system_bus_socket".into())),
+            session_bus: variable("DBUS_SESSION_BUS_ADDRESS")
+                .or_else(|| socket(PathBuf::from(variable("XDG_RUNTIME_DIR")?).join("bus"))),
         }
     }
 }
 
 /// The sensors of the machine it runs on.
-///
-/// On Linux it reads power supplies, thermal zones and hardware monitors under the given root, load and memory through
-/// `sysinfo`, and the user's idle time from the X screen saver extension or, without a screen, from the terminals. On
-/// other systems power comes from `starship-battery`, heat from `sysinfo`, and the idle time is unknown for now, so that
-/// such a device works alongside its user, on "work now", or not at all.
 pub struct SystemSensors {
-    system: Option<System>,
-    first: bool,
     #[cfg(target_os = "linux")]
-    roots: Roots,
-    #[cfg(target_os = "linux")]
-    idle: idle::Idle,
+    system: linux::Linux,
     #[cfg(not(target_os = "linux"))]
-    other: other::Other,
+    system: elsewhere::Elsewhere,
 }
 
 impl SystemSensors {
     /// Sensors of this machine with `/sys` at `sysfs_root`, which only Linux uses.
     pub fn new(sysfs_root: impl Into<PathBuf>) -> Self {
-        Self::with_roots(Roots::system(sysfs_root))
+        Self::with_roots(Roots::system(sysfs_root), None)
     }
 
-    /// Sensors with all files at places of the caller's choice.
-    pub fn with_roots(roots: Roots) -> Self {
-        #[cfg(not(target_os = "linux"))]
-        let _ = &roots;
+    /// Sensors with all files at places of the caller's choice. `wake` is called from a thread of the sensors.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables, clippy::needless_pass_by_value))]
+    pub fn with_roots(roots: Roots, wake: Option<Wake>) -> Self {
         Self {
-            system: System::new().inspect_err(|error| tracing::warn!(%error, "no load and memory")).ok(),
-            first: true,
             #[cfg(target_os = "linux")]
-            idle: idle::Idle::new(&roots),
-            #[cfg(target_os = "linux")]
-            roots,
+            system: linux::Linux::new(roots, wake),
             #[cfg(not(target_os = "linux"))]
-            other: other::Other::new(),
+            system: elsewhere::Elsewhere::new(),
         }
-    }
-
-    fn load_and_memory(&mut self, readings: &mut Readings) {
-        let Some(system) = &mut self.system else { return };
-        system.refresh_cpu_usage();
-        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        let load = f64::from(system.global_cpu_usage()) / 100.0;
-        // The first reading has nothing to compare with.
-        readings.cpu_load = (!std::mem::take(&mut self.first)).then_some(load.clamp(0.0, 1.0));
-        readings.cpus = system.cpus().len() as u32;
-        readings.memory_used = system.used_memory();
-        readings.memory_total = system.total_memory();
     }
 }
 
 impl HostSensors for SystemSensors {
-    fn read(&mut self, now: f64) -> Readings {
-        let mut readings = Readings { time: now, ..Readings::default() };
-        self.load_and_memory(&mut readings);
-        #[cfg(target_os = "linux")]
-        {
-            sysfs::power(&self.roots.sys, &mut readings);
-            sysfs::heat(&self.roots.sys, &mut readings);
-            self.idle.read(now, &mut readings);
-        }
-        #[cfg(not(target_os = "linux"))]
-        self.other.read(&mut readings);
+    fn read(&mut self, ask: &Ask<'_>) -> Readings {
+        let mut readings = Readings { time: ask.now, ..Readings::default() };
+        self.system.read(ask, &mut readings);
         readings
     }
 }
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests;

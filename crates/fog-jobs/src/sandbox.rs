@@ -9,6 +9,7 @@
 //! a quarter of a core for its device's heat has four times the wall time. The child keeps the limit itself; should it
 //! hang, the node kills it when its share of time, integrated, has exceeded the limit by [`GRACE`].
 
+mod caps;
 pub(crate) mod protocol;
 mod spawn;
 
@@ -177,6 +178,8 @@ impl Sandbox {
             .await
             .map_err(|e| RunError::Device(format!("the worker process cannot be started: {e}")))?;
         let group = Group(child.id());
+        let shares = handle.control.subscribe();
+        let _confined = caps::confine(&child, limits.memory_bytes, shares, |control| control.share);
         let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {

@@ -10,6 +10,8 @@
 
 mod lockdown;
 mod pace;
+#[cfg(unix)]
+mod priority;
 mod run;
 mod streams;
 

@@ -16,10 +16,13 @@ pub(crate) async fn dispatch(node: &Node, command: Command) -> Result<Value> {
         Command::GetState(_) => return json(node.state()),
         Command::CreateIdentity(c) => return json(node.create_identity(&c.name).await?),
         Command::Unlock(c) => return json(node.unlock(c.passphrase).await?),
+        Command::ShowWindow(_) => return json(node.show_window()?),
         _ => node.core()?,
     };
     match command {
-        Command::GetState(_) | Command::CreateIdentity(_) | Command::Unlock(_) => json(node.state()),
+        Command::GetState(_) | Command::CreateIdentity(_) | Command::Unlock(_) | Command::ShowWindow(_) => {
+            json(node.state())
+        }
         Command::SetPassphrase(c) => {
             if c.new.chars().count() < 8 {
                 return Err(bad_input("A passphrase has at least 8 characters."));
@@ -48,8 +51,10 @@ pub(crate) async fn dispatch(node: &Node, command: Command) -> Result<Value> {
             json(crate::network::home::change_primary(&core, c.relay.as_deref()).await?)
         }
         Command::GetMessagePaths(c) => json(chat::paths(&core, &c.message)?),
-        Command::GetHarvest(_) => json(core.harvest.view(core.compute.running())),
+        Command::GetHarvest(_) => json(harvest::get(&core).await?),
         Command::SetHarvest(c) => json(harvest::set(&core, c.prefs).await?),
+        Command::SetHarvestMode(c) => json(harvest::set_mode(&core, c.mode).await?),
+        Command::PauseHarvest(c) => json(harvest::pause(&core, c.seconds).await?),
         Command::WorkNow(c) => json(harvest::work_now(&core, c.on).await?),
         Command::ListJobs(_) => json(compute::list(&core).await?),
         Command::GetJob(c) => json(compute::get(&core, &c.id).await?),

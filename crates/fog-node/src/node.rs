@@ -15,7 +15,7 @@ use sqlx::SqlitePool;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, broadcast};
 
 /// A running node. Clones are handles on the same one.
@@ -34,6 +34,8 @@ struct Inner {
     blobs: BlobStore,
     /// The secrets are sealed with a passphrase.
     sealed: bool,
+    /// Shows the window of the program that this node runs in.
+    window: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Held as long as the node lives: one process a data folder.
     _lock: File,
 }
@@ -66,6 +68,7 @@ impl Node {
                 setup: Mutex::default(),
                 blobs,
                 sealed: matches!(opened, Opened::Sealed),
+                window: OnceLock::new(),
                 _lock: lock,
             }),
         };
@@ -75,6 +78,23 @@ impl Node {
             Opened::Sealed => {}
         }
         Ok(node)
+    }
+
+    /// Tells how to show the window of the program that this node runs in, once. Without it there is none.
+    pub fn set_window(&self, show: impl Fn() + Send + Sync + 'static) {
+        // The first one stays: a node has one window.
+        let _ = self.inner.window.set(Box::new(show));
+    }
+
+    pub(crate) fn show_window(&self) -> Result<()> {
+        let Some(show) = self.inner.window.get() else {
+            return Err(ApiError::new(
+                ErrorKind::NotReady,
+                "This node has no window: open its page in a browser.",
+            ));
+        };
+        show();
+        Ok(())
     }
 
     /// A database without its secrets must not get a new identity.

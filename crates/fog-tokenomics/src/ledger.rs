@@ -23,7 +23,7 @@ pub use reward::{
     MAX_MIXING_SECONDS, MIXING_PER_DAY, MIXING_PER_HOUR, Mixing, mixing_rewards, reward_mixing,
 };
 pub(crate) use snapshot::powers_at;
-pub use view::{EntryLine, Totals, earned_by_day, entries, totals};
+pub use view::{EntryLine, Totals, earned_by_day, earned_since, entries, totals};
 
 use sqlx::SqliteConnection;
 

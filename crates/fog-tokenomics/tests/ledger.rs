@@ -85,6 +85,11 @@ async fn a_job_paid_from_its_escrow() {
     assert_eq!(ledger::totals(&mut conn, &worker).await.unwrap().earned, price);
     let days = ledger::earned_by_day(&mut conn, &worker, NOW + 2 * 86_400_000, 4).await.unwrap();
     assert_eq!(days, [0, price, 0, 0]);
+    for (since, who, earned) in
+        [(0, worker, price), (NOW, worker, price), (NOW + 1, worker, 0), (0, payer, 0)]
+    {
+        assert_eq!(ledger::earned_since(&mut conn, &who, since).await.unwrap(), earned);
+    }
 
     let lines = ledger::entries(&mut conn, &payer, 10).await.unwrap();
     let seen: Vec<_> = lines.iter().map(|line| (line.kind, line.credit, line.amount, line.other)).collect();

@@ -59,6 +59,16 @@ pub(super) async fn save(bridge: &JsValue, hash: &str, name: &str) -> Result<Opt
     Ok(invoke(bridge, "save_blob", args).await?.as_string())
 }
 
+/// Whether the app starts with the computer.
+pub(super) async fn autostart(bridge: &JsValue) -> Result<bool, ApiError> {
+    Ok(invoke(bridge, "autostart", object(&[])).await?.is_truthy())
+}
+
+/// Lets the app start with the computer, or not; says what holds now.
+pub(super) async fn set_autostart(bridge: &JsValue, on: bool) -> Result<bool, ApiError> {
+    Ok(invoke(bridge, "set_autostart", object(&[("on", on.into())])).await?.is_truthy())
+}
+
 pub(super) fn listen(bridge: JsValue, news: impl Fn(News) + 'static) {
     spawn_local(async move {
         let news = std::rc::Rc::new(news);

@@ -1,6 +1,7 @@
 //! `fog bench`: measurements, each beside its baseline from the same run where there is one.
 
 mod direct;
+mod harvest;
 mod mixnet;
 mod mixnode;
 mod process;
@@ -81,6 +82,7 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
         BenchName::Skeleton => ("skeleton", skeleton::run(args)?),
         BenchName::Mixnet => ("mixnet", mixnet::run(args)?),
         BenchName::Mixnode => ("mixnode", mixnode::run(args)?),
+        BenchName::Harvest => ("harvest", harvest::run()?),
         BenchName::Replay => ("replay", replay::run(args)?),
         BenchName::Sphinx => ("sphinx", sphinx::run(args)?),
     };

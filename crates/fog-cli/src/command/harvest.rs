@@ -1,10 +1,13 @@
 //! `fog harvest`.
 
 use super::client;
-use crate::args::{Global, HarvestCommand, Switch};
+use crate::args::{Global, HarvestCommand, HarvestSet, Mode, Switch};
 use crate::output::{show, words};
-use anyhow::Result;
-use fog_api::{GetHarvest, HarvestView, SetHarvest, WorkNow};
+use anyhow::{Result, bail};
+use fog_api::{
+    GetHarvest, HarvestDay, HarvestMode, HarvestPrefs, HarvestView, PauseHarvest, SetHarvest, SetHarvestMode,
+    WorkNow,
+};
 use std::io::{self, Write};
 
 pub(crate) fn run(global: &Global, command: &HarvestCommand) -> Result<()> {
@@ -12,18 +15,73 @@ pub(crate) fn run(global: &Global, command: &HarvestCommand) -> Result<()> {
     let view = match command {
         HarvestCommand::Status => client.call(GetHarvest {})?,
         HarvestCommand::Now { switch } => client.call(WorkNow { on: *switch == Switch::On })?,
-        HarvestCommand::Set { enabled, on_battery, alongside, idle_minutes, cpu_percent, memory_percent } => {
-            let mut prefs = client.call(GetHarvest {})?.prefs;
-            prefs.enabled = enabled.unwrap_or(prefs.enabled);
-            prefs.on_battery = on_battery.unwrap_or(prefs.on_battery);
-            prefs.alongside = alongside.unwrap_or(prefs.alongside);
-            prefs.idle_minutes = idle_minutes.unwrap_or(prefs.idle_minutes);
-            prefs.cpu_percent = cpu_percent.unwrap_or(prefs.cpu_percent);
-            prefs.memory_percent = memory_percent.unwrap_or(prefs.memory_percent);
-            client.call(SetHarvest { prefs })?
+        HarvestCommand::Pause { time } => client.call(PauseHarvest { seconds: seconds(time)? })?,
+        HarvestCommand::Set(change) => {
+            let before = match change.mode {
+                Some(mode) => client.call(SetHarvestMode { mode: api_mode(mode) })?,
+                None => client.call(GetHarvest {})?,
+            };
+            let mut prefs = before.prefs.clone();
+            apply(change, &mut prefs);
+            // A mode alone is done already.
+            if prefs == before.prefs { before } else { client.call(SetHarvest { prefs })? }
         }
     };
     show(global, &view, human)
+}
+
+fn api_mode(mode: Mode) -> HarvestMode {
+    match mode {
+        Mode::Conservative => HarvestMode::Conservative,
+        Mode::Balanced => HarvestMode::Balanced,
+        Mode::Aggressive => HarvestMode::Aggressive,
+    }
+}
+
+fn apply(change: &HarvestSet, prefs: &mut HarvestPrefs) {
+    fn put<T: Clone>(to: &mut T, from: Option<&T>) {
+        if let Some(value) = from {
+            to.clone_from(value);
+        }
+    }
+    put(&mut prefs.enabled, change.enabled.as_ref());
+    put(&mut prefs.on_battery, change.on_battery.as_ref());
+    put(&mut prefs.battery_start, change.battery_start.as_ref());
+    put(&mut prefs.battery_stop, change.battery_stop.as_ref());
+    put(&mut prefs.alongside, change.alongside.as_ref());
+    put(&mut prefs.idle_minutes, change.idle_minutes.as_ref());
+    put(&mut prefs.metered, change.metered.as_ref());
+    put(&mut prefs.cpu_percent, change.cpu_percent.as_ref());
+    put(&mut prefs.memory_percent, change.memory_percent.as_ref());
+    put(&mut prefs.grace_seconds, change.grace_seconds.as_ref());
+    put(&mut prefs.others_percent, change.others_percent.as_ref());
+    put(&mut prefs.quiet, change.quiet.as_ref());
+    put(&mut prefs.hours, change.hours.as_ref());
+    if !change.exclusive.is_empty() {
+        prefs.exclusive.clone_from(&change.exclusive);
+    }
+    put(&mut prefs.price_per_kwh, change.price_per_kwh.map(|n| n.0).as_ref());
+    put(&mut prefs.idle_watts, change.idle_watts.map(|n| n.0).as_ref());
+    put(&mut prefs.busy_watts, change.busy_watts.map(|n| n.0).as_ref());
+}
+
+/// A time such as `90`, `30m`, `2h`, `1d`; `off` is none.
+fn seconds(text: &str) -> Result<u32> {
+    let text = text.trim();
+    if text == "off" {
+        return Ok(0);
+    }
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        Some((at, 'd')) => (&text[..at], 24 * 3600),
+        _ => (text, 1),
+    };
+    match number.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)) {
+        Some(seconds) if seconds > 0 => Ok(seconds),
+        _ => bail!("{text:?} is no time: write for instance 30m, 2h, 1d, or off"),
+    }
 }
 
 fn human(out: &mut dyn Write, v: &HarvestView) -> io::Result<()> {
@@ -32,20 +90,78 @@ fn human(out: &mut dyn Write, v: &HarvestView) -> io::Result<()> {
     let unknown = || "unknown".to_string();
     let celsius = |c: Option<f64>| c.map_or_else(unknown, |c| format!("{c:.0} °C"));
     let percent = |p: Option<f64>| p.map_or_else(unknown, |p| format!("{:.0} %", p * 100.0));
-    let power =
-        s.plugged_in.map_or_else(unknown, |p| if p { "plugged in".into() } else { "on battery".into() });
+    let either = |flag: Option<bool>, yes: &str, no: &str| {
+        flag.map_or_else(unknown, |on| if on { yes.to_owned() } else { no.to_owned() })
+    };
+    let battery = if s.has_battery { percent(s.battery) } else { "none".into() };
+    writeln!(out, "  power     {}, battery {battery}", either(s.plugged_in, "plugged in", "on battery"))?;
+    let says = s.thermal.map_or_else(String::new, |t| format!(", the system says {}", words(&t)));
     writeln!(
         out,
-        "  power     {power}, battery {}",
-        if s.has_battery { percent(s.battery) } else { "none".into() }
+        "  heat      CPU {}, battery {}{says}",
+        celsius(s.cpu_celsius),
+        celsius(s.battery_celsius)
     )?;
-    writeln!(out, "  heat      CPU {}, battery {}", celsius(s.cpu_celsius), celsius(s.battery_celsius))?;
-    writeln!(out, "  load      {} of {} processors", percent(s.cpu_load), s.cpus)?;
     writeln!(
         out,
-        "  user idle {} ({})",
+        "  load      {} of {} processors; jobs {}, other programs {}",
+        percent(s.cpu_load),
+        s.cpus,
+        percent(s.jobs_load),
+        percent(s.others_load)
+    )?;
+    writeln!(
+        out,
+        "  user idle {} ({}), screen {}, {}",
         s.user_idle.map_or_else(unknown, |i| format!("{i:.0} s")),
-        s.user_idle_source
+        s.user_idle_source,
+        either(s.screen_off, "off", "on"),
+        either(s.locked, "locked", "not locked"),
     )?;
-    writeln!(out, "  jobs may use {:.0} % of the CPU", v.cpu_share * 100.0)
+    writeln!(out, "  network   {}", either(s.network_metered, "metered", "not metered"))?;
+    writeln!(out, "  jobs may use {:.0} % of the CPU", v.cpu_share * 100.0)?;
+    let mode = v.mode.map_or_else(|| "your own".into(), |mode| words(&mode));
+    writeln!(out, "  mode      {mode}; hours {}", v.prefs.hours)?;
+    if !v.prefs.exclusive.is_empty() {
+        writeln!(out, "  not while {} runs", v.prefs.exclusive.join(", "))?;
+    }
+    day(out, "today", &v.today)?;
+    for d in v.days.iter().rev().take(6) {
+        day(out, &d.date, d)?;
+    }
+    let guess = if v.power.guessed { ", a guess" } else { "" };
+    writeln!(
+        out,
+        "  estimated by P = {:.0} W + {:.0} W x CPU utilisation{guess}",
+        v.power.idle_watts, v.power.busy_watts
+    )
+}
+
+fn day(out: &mut dyn Write, name: &str, d: &HarvestDay) -> io::Result<()> {
+    let cost = d.cost.map_or_else(String::new, |cost| format!(", cost {cost:.3}"));
+    writeln!(
+        out,
+        "  {name:<9} worked {:.1} h, {:.2} CPU hours; {:.1} Wh for jobs{cost}; earned {} FOG",
+        d.worked_seconds / 3600.0,
+        d.cpu_seconds / 3600.0,
+        d.jobs_wh,
+        d.earned
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_people_write_them() {
+        for (text, expected) in
+            [("off", 0), ("90", 90), ("45s", 45), ("30m", 1800), ("2h", 7200), ("1d", 86_400)]
+        {
+            assert_eq!(seconds(text).ok(), Some(expected), "{text}");
+        }
+        for bad in ["", "0", "h", "-1h", "1w", "1.5h", "99999999d"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
 }

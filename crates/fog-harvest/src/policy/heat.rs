@@ -1,10 +1,12 @@
-//! Heat: a stop with two thresholds and a wait, and below it a duty cycle in proportion.
+//! Heat: where work stops, and below it a duty cycle in proportion.
 
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use super::rest::Marks;
+use crate::Thermal;
 
 /// The processor's temperature is held near this, °C.
 const TARGET: f64 = 70.0;
+/// The same when the fan is to be quiet, °C.
+const QUIET_TARGET: f64 = 55.0;
 /// Half the width of the band in which the duty falls from all to little, °C.
 const BAND: f64 = 5.0;
 /// The least duty below the stop.
@@ -13,28 +15,43 @@ const LEAST_DUTY: f64 = 0.1;
 const BELOW_TRIP: f64 = 10.0;
 /// The processor stops here if its trip point is unknown, °C.
 const DEFAULT_STOP: f64 = 85.0;
-/// The battery stops here, °C.
-pub(super) const BATTERY_STOP: f64 = 45.0;
 /// Work resumes this far below the stop, °C.
-pub(super) const RESUME_BELOW: f64 = 5.0;
-/// And not before this long after the stop.
-const REST: Duration = Duration::from_secs(60);
+const RESUME_BELOW: f64 = 5.0;
 /// The share of the CPU without any temperature sensor.
 pub(super) const BLIND_DUTY: f64 = 0.25;
+/// The duty while the system says that it is warm.
+pub(super) const WARM_DUTY: f64 = 0.5;
+
+/// The battery stops at 45 °C.
+pub(super) const BATTERY: Marks = Marks { stop: 45.0, resume: 45.0 - RESUME_BELOW };
+/// A system that says of itself how hot it is: stops at moderate, resumes at light.
+pub(super) const SYSTEM: Marks = Marks { stop: 2.0, resume: 1.0 };
+
+/// What the system says as a number, for [`SYSTEM`].
+pub(super) fn level(thermal: Thermal) -> f64 {
+    match thermal {
+        Thermal::None => 0.0,
+        Thermal::Light => 1.0,
+        Thermal::Moderate => 2.0,
+        Thermal::Severe => 3.0,
+        Thermal::Critical => 4.0,
+    }
+}
 
 /// The marks for one processor, °C.
 pub(super) struct Limits {
     /// Held near this.
     pub(super) target: f64,
-    /// Work stops here.
-    pub(super) stop: f64,
+    /// Work stops here, and resumes there.
+    pub(super) marks: Marks,
 }
 
 /// The marks that follow from a trip point. One that no processor has is a broken sensor's and is ignored.
-pub(super) fn cpu_limits(trip: Option<f64>) -> Limits {
+pub(super) fn cpu_limits(trip: Option<f64>, quiet: bool) -> Limits {
     let stop =
         trip.filter(|trip| (50.0..=130.0).contains(trip)).map_or(DEFAULT_STOP, |trip| trip - BELOW_TRIP);
-    Limits { target: TARGET.min(stop - BAND), stop }
+    let target = if quiet { QUIET_TARGET } else { TARGET };
+    Limits { target: target.min(stop - BAND), marks: Marks { stop, resume: stop - RESUME_BELOW } }
 }
 
 impl Limits {
@@ -42,53 +59,5 @@ impl Limits {
     pub(super) fn duty(&self, celsius: f64) -> f64 {
         let fall = (self.target + BAND - celsius) / (2.0 * BAND);
         fall.clamp(LEAST_DUTY, 1.0)
-    }
-}
-
-/// One sensor's past.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Heat {
-    /// The last moment at which it was not cool enough to work, since it reached its stop.
-    #[serde(default)]
-    stopped: Option<Stop>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Stop {
-    /// When it reached the stop.
-    at_ms: u64,
-    /// True until it is cool again.
-    hot: bool,
-}
-
-impl Heat {
-    /// The past with one more reading.
-    pub(super) fn next(self, celsius: Option<f64>, stop: f64, now_ms: u64) -> Self {
-        let celsius = celsius.filter(|t| t.is_finite());
-        let stopped = match (celsius, self.stopped) {
-            (Some(t), Some(old)) if t >= stop => {
-                // Still hot since then; or hot again after it had cooled, which starts the rest anew.
-                let at_ms = if old.hot { old.at_ms } else { now_ms };
-                Some(Stop { at_ms, hot: true })
-            }
-            (Some(t), None) if t >= stop => Some(Stop { at_ms: now_ms, hot: true }),
-            // Cool has to be the present, not some moment of the rest.
-            (Some(t), Some(old)) => Some(Stop { hot: t > stop - RESUME_BELOW, ..old }),
-            // A sensor that fell silent cannot hold the device back for ever; the rest is kept.
-            (None, Some(old)) => Some(Stop { hot: false, ..old }),
-            (_, None) => None,
-        };
-        Self { stopped: stopped.filter(|stop| stop.hot || stop.left(now_ms) > Duration::ZERO) }
-    }
-
-    /// None: cool enough to work. Else how long at least until it may be.
-    pub(super) fn wait(&self, now_ms: u64) -> Option<Duration> {
-        self.stopped.map(|stop| stop.left(now_ms))
-    }
-}
-
-impl Stop {
-    fn left(&self, now_ms: u64) -> Duration {
-        REST.saturating_sub(Duration::from_millis(now_ms.saturating_sub(self.at_ms)))
     }
 }

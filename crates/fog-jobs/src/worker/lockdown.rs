@@ -31,8 +31,7 @@ pub(super) fn lock(limits: &Limits) -> io::Result<String> {
     const HEADROOM: u64 = 768 * 1024 * 1024;
     let set = |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
 
-    // The lowest priority: whoever sits at the device comes first. An error means that it is lower already.
-    let _ = rustix::process::nice(19);
+    super::priority::lowest();
     set(Resource::Core, 0)?;
     set(Resource::Nofile, 64)?;
     set(Resource::Cpu, u64::from(limits.seconds) + 30)?;

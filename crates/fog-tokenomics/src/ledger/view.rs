@@ -167,6 +167,22 @@ pub async fn earned_by_day(
     Ok(sums)
 }
 
+/// What a person earned by jobs since this moment. Smallest units.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn earned_since(conn: &mut SqliteConnection, person: &Person, since_ms: u64) -> Result<u128> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT price_fog, price_atto FROM ledger_jobs
+         WHERE worker = ? AND payer <> worker AND state = 'settled' AND closed_ms >= ?",
+    )
+    .bind(&person[..])
+    .bind(time_in(since_ms)?)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(join_unsigned).sum()
+}
+
 /// What a person earned and spent.
 ///
 /// # Errors

@@ -1,11 +1,18 @@
 //! The harvester: what it senses, what it decides, why, and what the owner allows.
 
-use crate::components::{Badge, Button, Card, Loaded, Look, Sparkline, Switch, TextField};
+mod day;
+mod hours;
+mod prefs;
+
+use crate::components::{Badge, Button, Card, Loaded, Look, Sparkline, Switch};
 use crate::format;
 use crate::store::store;
 use crate::words::{self, Tone};
-use fog_api::{GetHarvest, HarvestPrefs, HarvestView, Sensors, SetHarvest, WorkNow};
+use day::Today;
+use fog_api::{GetHarvest, HarvestView, PauseHarvest, Sensors, WorkNow};
+use hours::Hours;
 use leptos::prelude::*;
+use prefs::Preferences;
 
 /// State, readings and preferences.
 #[component]
@@ -14,8 +21,14 @@ pub(super) fn Harvest() -> impl IntoView {
     view! {
         <Loaded load=harvest.load retry=move |()| harvest.read(GetHarvest {}) lines=5>
             <div class="columns">
-                <State />
-                <Preferences />
+                <div class="column">
+                    <State />
+                    <Today />
+                </div>
+                <div class="column">
+                    <Preferences />
+                    <Hours />
+                </div>
             </div>
         </Loaded>
     }
@@ -71,17 +84,54 @@ fn State() -> impl IntoView {
             <Readings />
             <Switch
                 label="Work now"
-                hint="Ignore every condition but heat until you switch this off."
+                hint="Ignore every condition but heat and an empty battery until you switch this off."
                 on=override_on
                 set=move |on| store.act(WorkNow { on }, move |view| harvest.put(view))
                 testid="work-now"
             />
+            <Pause />
         </Card>
     }
     .into_any()
 }
 
+/// Lend nothing for a while.
+#[component]
+fn Pause() -> impl IntoView {
+    let store = store();
+    let harvest = store.harvest;
+    let paused = Memo::new(move |_| harvest.part(|h| h.paused_until.is_some(), false));
+    let pause = move |seconds: u32| {
+        Callback::new(move |()| store.act(PauseHarvest { seconds }, move |view| harvest.put(view)))
+    };
+    view! {
+        <div class="form-actions">
+            <Show
+                when=move || paused.get()
+                fallback=move || {
+                    view! {
+                        <Button label="Pause for an hour" look=Look::Quiet on_press=pause(3600) testid="harvest-pause" />
+                        <Button label="Pause for a day" look=Look::Quiet on_press=pause(24 * 3600) />
+                    }
+                }
+            >
+                <Button label="Go on now" on_press=pause(0) testid="harvest-resume" />
+            </Show>
+        </div>
+    }
+    .into_any()
+}
+
 const UNKNOWN: &str = "unknown";
+
+/// What the screen tells, and the network, where they tell anything.
+fn surroundings(s: &Sensors) -> Option<String> {
+    let mut words = Vec::new();
+    words.extend(s.screen_off.map(|off| if off { "screen off" } else { "screen on" }));
+    words.extend(s.locked.filter(|locked| *locked).map(|_| "locked"));
+    words.extend(s.network_metered.map(|m| if m { "metered network" } else { "network not metered" }));
+    (!words.is_empty()).then(|| words.join(", "))
+}
 
 fn power(s: &Sensors) -> String {
     match (s.has_battery, s.plugged_in) {
@@ -122,6 +172,8 @@ fn Readings() -> impl IntoView {
                     })
             }}
             {row("CPU heat", |s| s.cpu_celsius.map(format::celsius))}
+            {row("Other programs", |s| s.others_load.map(|load| format!("{} of the CPU", format::percent(load))))}
+            {row("Surroundings", surroundings)}
             {row("Memory", |s| Some(format!("{} of {}", format::bytes(s.memory_used), format::bytes(s.memory_total))))}
             {row("Processors", |s| Some(s.cpus.to_string()))}
             <div class="fact">
@@ -141,87 +193,6 @@ fn Readings() -> impl IntoView {
                 </dd>
             </div>
         </dl>
-    }
-    .into_any()
-}
-
-#[component]
-fn Preferences() -> impl IntoView {
-    let store = store();
-    let harvest = store.harvest;
-    let saved = Memo::new(move |_| harvest.part(|h| h.prefs.clone(), HarvestPrefs::default()));
-    let set = move |change: &dyn Fn(&mut HarvestPrefs)| {
-        let mut prefs = saved.get_untracked();
-        change(&mut prefs);
-        store.act(SetHarvest { prefs }, move |view| harvest.put(view));
-    };
-    let enabled = Memo::new(move |_| saved.with(|p| p.enabled));
-    let off = Signal::derive(move || !enabled.get());
-
-    let number = |value: u32| RwSignal::new(value.to_string());
-    let start = saved.get_untracked();
-    let (idle, cpu, memory) =
-        (number(start.idle_minutes), number(start.cpu_percent), number(start.memory_percent));
-    // When somebody else changed a number, the field follows.
-    Effect::new(move |_| {
-        let p = saved.get();
-        idle.set(p.idle_minutes.to_string());
-        cpu.set(p.cpu_percent.to_string());
-        memory.set(p.memory_percent.to_string());
-    });
-    let read = move || -> Option<(u32, u32, u32)> {
-        let parse = |s: RwSignal<String>, max: u32| s.get().trim().parse().ok().filter(|n| *n <= max);
-        Some((parse(idle, 24 * 60)?, parse(cpu, 100)?, parse(memory, 100)?))
-    };
-    let changed = Memo::new(move |_| {
-        let p = saved.get();
-        read().is_none_or(|n| n != (p.idle_minutes, p.cpu_percent, p.memory_percent))
-    });
-    let wrong = Memo::new(move |_| read().is_none());
-    let submit = move |e: leptos::ev::SubmitEvent| {
-        e.prevent_default();
-        if let Some((idle_minutes, cpu_percent, memory_percent)) = untrack(read) {
-            set(&move |p| {
-                p.idle_minutes = idle_minutes;
-                p.cpu_percent = cpu_percent;
-                p.memory_percent = memory_percent;
-            });
-        }
-    };
-    view! {
-        <Card title="When it may work">
-            <Switch
-                label="Lend this device"
-                hint="Others' jobs run here while you do not need it, and you are paid for them."
-                on=enabled
-                set=move |on| set(&move |p| p.enabled = on)
-                testid="harvest-enabled"
-            />
-            <Switch
-                label="Also on battery"
-                hint="At 50 % charge or more."
-                on=Signal::derive(move || saved.with(|p| p.on_battery))
-                set=move |on| set(&move |p| p.on_battery = on)
-                disabled=off
-                testid="harvest-on-battery"
-            />
-            <Switch
-                label="Also while I use it"
-                hint="Otherwise work stops as soon as you touch it."
-                on=Signal::derive(move || saved.with(|p| p.alongside))
-                set=move |on| set(&move |p| p.alongside = on)
-                disabled=off
-                testid="harvest-alongside"
-            />
-            <form class="form numbers" on:submit=submit>
-                <TextField label="Idle minutes" value=idle kind="number" min=0 max=1440 testid="harvest-idle" />
-                <TextField label="CPU at most, %" value=cpu kind="number" min=1 max=100 testid="harvest-cpu" />
-                <TextField label="Memory at most, %" value=memory kind="number" min=1 max=100 testid="harvest-memory" />
-                <Show when=move || changed.get()>
-                    <Button label="Save" look=Look::Primary disabled=wrong testid="harvest-save" />
-                </Show>
-            </form>
-        </Card>
     }
     .into_any()
 }
