@@ -19,10 +19,11 @@ use super::AVX2_LANES as LANES;
 use super::scalar::{self, Scalar};
 use crate::Key;
 use std::arch::x86_64::{
-    __m256i, _mm256_add_epi64, _mm256_and_si256, _mm256_blendv_pd, _mm256_castpd_si256, _mm256_castsi256_pd,
-    _mm256_mul_epu32, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi64,
-    _mm256_sub_epi64,
+    __m256i, _mm256_add_epi64, _mm256_and_si256, _mm256_andnot_si256, _mm256_blendv_pd, _mm256_castpd_si256,
+    _mm256_castsi256_pd, _mm256_mul_epu32, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_slli_epi64,
+    _mm256_srli_epi64, _mm256_sub_epi64,
 };
+use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 /// Groups of [`LANES`] points that share one inversion, which is a tenth of a ladder.
@@ -45,6 +46,19 @@ const BIAS: [i64; LIMBS] = {
 
 /// Four field elements.
 type Field = [__m256i; LIMBS];
+
+/// A field element, limb by limb. (A copy of one that is then changed costs a call to `memcpy`.)
+macro_rules! limbs {
+    ($i:ident => $limb:expr) => {
+        limbs!($i => $limb, 0 1 2 3 4 5 6 7 8)
+    };
+    ($i:ident => $limb:expr, $($n:literal)*) => {
+        [$({
+            const $i: usize = $n;
+            $limb
+        }),*]
+    };
+}
 
 /// A point of each lane, as x / z.
 #[derive(Clone, Copy)]
@@ -88,13 +102,14 @@ fn ladders(us: &[[&Key; LANES]], scalars: &[[&Key; LANES]], products: &mut [[Key
 /// inversion of the product of all gives each one's by three multiplications).
 #[target_feature(enable = "avx2")]
 fn divide(points: &mut [Projective]) {
-    let (zero, one) = (constant(0), constant(1));
-    let mut before = [one; GROUPS];
-    let mut all = one;
+    let mut before = [constant(1); GROUPS];
+    let mut all = constant(1);
     for (before, point) in before.iter_mut().zip(points.iter_mut()) {
+        // 0 / 1 in the place of x / 0.
         let none = zeros(&point.z);
-        point.x = select(none, &point.x, &zero);
-        point.z = select(none, &point.z, &one);
+        point.x = limbs!(I => _mm256_andnot_si256(none, point.x[I]));
+        point.z = limbs!(I => _mm256_andnot_si256(none, point.z[I]));
+        point.z[0] = _mm256_sub_epi64(point.z[0], none);
         *before = all;
         all = mul(&all, &point.z);
     }
@@ -108,8 +123,7 @@ fn divide(points: &mut [Projective]) {
 /// All ones in the lanes that are zero.
 #[target_feature(enable = "avx2")]
 fn zeros(a: &Field) -> __m256i {
-    let any = store(a).map(|bytes| bytes.iter().fold(0, |any, byte| any | byte));
-    vector(any.map(|any| u64::from(any).wrapping_sub(1)))
+    vector(store(a).map(|bytes| u64::from(bytes.ct_eq(&[0; 32]).unwrap_u8()).wrapping_neg()))
 }
 
 /// After each bit `b` of the scalar, `doubled` is R_b and `sum` the other one of the textbook's R_0 and R_1. So the
@@ -192,19 +206,6 @@ fn constant(value: i64) -> Field {
     let mut field = [_mm256_setzero_si256(); LIMBS];
     field[0] = _mm256_set1_epi64x(value);
     field
-}
-
-/// A field element, limb by limb. (A copy of one that is then changed costs a call to `memcpy`.)
-macro_rules! limbs {
-    ($i:ident => $limb:expr) => {
-        limbs!($i => $limb, 0 1 2 3 4 5 6 7 8)
-    };
-    ($i:ident => $limb:expr, $($n:literal)*) => {
-        [$({
-            const $i: usize = $n;
-            $limb
-        }),*]
-    };
 }
 
 /// Of each lane `b` where the top bit is set, else `a`.
