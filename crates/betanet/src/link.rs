@@ -111,22 +111,43 @@ pub enum Frame {
 }
 
 impl Frame {
-    fn encode(&self) -> Vec<u8> {
+    /// Writes this frame in the place of what is there.
+    fn encode_to(&self, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        let mut put = |part: &[u8]| bytes.extend_from_slice(part);
         match self {
             // As long as one that is passed on: who watches the line sees no difference.
-            Self::Packet(p) => [&[0; 1 + PASS_LEN][..], p.as_slice()].concat(),
-            Self::Deliver(n, mail) => {
-                let padding = [0; PAYLOAD_LEN];
-                let len = (mail.bytes.len() as u16).to_be_bytes();
-                let padding = &padding[mail.bytes.len().min(PAYLOAD_LEN)..];
-                [&[1], &n.to_be_bytes()[..], &mail.identifier, &len, &mail.bytes, padding].concat()
+            Self::Packet(p) => {
+                put(&[0; 1 + PASS_LEN]);
+                put(p);
             }
-            Self::Received(n) => [&[2], n.to_be_bytes().as_slice()].concat(),
-            Self::Ping => vec![3],
-            Self::Pong => vec![4],
-            Self::Pass { next, packet } => [&[6], &next[..], packet].concat(),
-            Self::Datagram(bytes) => [&[7], bytes.as_slice()].concat(),
-            Self::Document { last, piece } => [&[5, u8::from(*last)], piece.as_slice()].concat(),
+            Self::Deliver(n, mail) => {
+                put(&[1]);
+                put(&n.to_be_bytes());
+                put(&mail.identifier);
+                put(&(mail.bytes.len() as u16).to_be_bytes());
+                put(&mail.bytes);
+                put(&[0; PAYLOAD_LEN][mail.bytes.len().min(PAYLOAD_LEN)..]);
+            }
+            Self::Received(n) => {
+                put(&[2]);
+                put(&n.to_be_bytes());
+            }
+            Self::Ping => put(&[3]),
+            Self::Pong => put(&[4]),
+            Self::Pass { next, packet } => {
+                put(&[6]);
+                put(next);
+                put(packet);
+            }
+            Self::Datagram(datagram) => {
+                put(&[7]);
+                put(datagram);
+            }
+            Self::Document { last, piece } => {
+                put(&[5, u8::from(*last)]);
+                put(piece);
+            }
         }
     }
 
@@ -200,6 +221,7 @@ pub struct LinkWriter {
     io: BufWriter<OwnedWriteHalf>,
     noise: Arc<StatelessTransportState>,
     nonce: u64,
+    plain: Vec<u8>,
     buffer: Vec<u8>,
 }
 
@@ -270,12 +292,12 @@ impl LinkWriter {
     /// # Errors
     /// Any [`LinkError`]; the link is of no use afterwards.
     pub async fn write(&mut self, frame: &Frame) -> Result<(), LinkError> {
-        let plain = frame.encode();
-        if plain.len() > MAX_PLAIN {
-            return Err(LinkError::FrameLength(plain.len()));
+        frame.encode_to(&mut self.plain);
+        if self.plain.len() > MAX_PLAIN {
+            return Err(LinkError::FrameLength(self.plain.len()));
         }
-        self.buffer.resize(plain.len() + TAG_LEN, 0);
-        let len = self.noise.write_message(self.nonce, &plain, &mut self.buffer)?;
+        self.buffer.resize(self.plain.len() + TAG_LEN, 0);
+        let len = self.noise.write_message(self.nonce, &self.plain, &mut self.buffer)?;
         self.nonce += 1;
         write_raw(&mut self.io, &self.buffer[..len]).await
     }
@@ -308,7 +330,13 @@ fn halves(
             end: 0,
             plain: Vec::new(),
         },
-        LinkWriter { io: BufWriter::with_capacity(room, write), noise, nonce: 0, buffer: Vec::new() },
+        LinkWriter {
+            io: BufWriter::with_capacity(room, write),
+            noise,
+            nonce: 0,
+            plain: Vec::new(),
+            buffer: Vec::new(),
+        },
     ))
 }
 
@@ -416,6 +444,12 @@ mod tests {
     use tokio::net::TcpListener;
     use x25519_dalek::PublicKey;
 
+    fn encoded(frame: &Frame) -> Vec<u8> {
+        let mut bytes = vec![7; 3];
+        frame.encode_to(&mut bytes);
+        bytes
+    }
+
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
@@ -455,8 +489,8 @@ mod tests {
 
     #[test]
     fn packets_and_answers_look_alike_on_the_line() {
-        let packet = Frame::Packet(vec![5; PACKET_LEN]).encode();
-        let pass = Frame::Pass { next: [1; 32], packet: vec![5; PACKET_LEN] }.encode();
+        let packet = encoded(&Frame::Packet(vec![5; PACKET_LEN]));
+        let pass = encoded(&Frame::Pass { next: [1; 32], packet: vec![5; PACKET_LEN] });
         assert_eq!(packet.len(), pass.len());
         assert_eq!(packet.len() + TAG_LEN + 4, PACKET_FRAME_LEN);
     }
@@ -541,7 +575,7 @@ mod tests {
         #[test]
         fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(f) = Frame::decode(&bytes) {
-                prop_assert_eq!(f.encode(), bytes);
+                prop_assert_eq!(encoded(&f), bytes);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Points ── multiply ──> groups of eight ──> ifma:    eight Montgomery ladders in one (AVX-512 IFMA)
-//!                   ├──> groups of four  ──> avx2:    four in one
+//!                   ├──> groups of four  ──> avx2:    four in one, one inversion for eight groups
 //!                   └──> what is left    ──> Edwards: converted once, multiplied twice (curve25519-dalek)
 //! relay's key ── Table (once per directory) ──> multiply by the sender's scalars
 //! ```
@@ -26,8 +26,10 @@ use crate::Key;
 use curve25519_dalek::{EdwardsPoint, MontgomeryPoint};
 use std::sync::OnceLock;
 
-/// Points that the widest backend takes at once. Batches of a multiple of it cost least.
+/// Points that the widest backend takes at once.
 pub const LANES: usize = 8;
+/// Batches of a multiple of so many points cost least with every backend.
+pub const BATCH: usize = 32;
 /// Points that [`Backend::Avx2`] takes at once.
 #[cfg(target_arch = "x86_64")]
 const AVX2_LANES: usize = 4;
@@ -84,9 +86,17 @@ impl Backend {
         let done = match self {
             // Of so few points, each costs less with the other backend: all lanes cost as much as one.
             #[cfg(target_arch = "x86_64")]
-            Self::Ifma => in_groups(1, ifma::multiply, points, scalars, products),
+            Self::Ifma => in_groups::<LANES, 1>(
+                1,
+                |us, by, products| products[0] = ifma::multiply(&us[0], &by[0]),
+                points,
+                scalars,
+                products,
+            ),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => in_groups(1, avx2::multiply, points, scalars, products),
+            Self::Avx2 => {
+                in_groups::<AVX2_LANES, { avx2::GROUPS }>(1, avx2::multiply, points, scalars, products)
+            }
             _ => 0,
         };
         for i in done..n {
@@ -95,23 +105,30 @@ impl Backend {
     }
 }
 
-/// Multiplies `N` at once until at most `few` are left; returns how many it did.
+/// Multiplies `N` at once, in up to `G` groups that are handed over together, until at most `few` are left; returns how
+/// many it did.
 #[cfg(target_arch = "x86_64")]
-fn in_groups<const N: usize>(
+fn in_groups<const N: usize, const G: usize>(
     few: usize,
-    multiply: impl Fn(&[&Key; N], &[&Key; N]) -> [Key; N],
+    multiply: impl Fn(&[[&Key; N]], &[[&Key; N]], &mut [[Key; N]]),
     points: &[Point],
     scalars: &[&Key],
     products: &mut [Key],
 ) -> usize {
     let mut start = 0;
     while points.len() - start > few {
-        let count = (points.len() - start).min(N);
+        let left = (points.len() - start).min(N * G);
+        let groups = left / N + usize::from(left % N > few);
+        let count = left.min(groups * N);
         // Lanes for which there is no point take the last one's.
-        let at = |lane: usize| start + lane.min(count - 1);
-        let us: [&Key; N] = std::array::from_fn(|lane| &points[at(lane)].u);
-        let by: [&Key; N] = std::array::from_fn(|lane| scalars[at(lane)]);
-        products[start..start + count].copy_from_slice(&multiply(&us, &by)[..count]);
+        let at = |group: usize, lane: usize| start + (group * N + lane).min(count - 1);
+        let us: [[&Key; N]; G] =
+            std::array::from_fn(|group| std::array::from_fn(|lane| &points[at(group, lane)].u));
+        let by: [[&Key; N]; G] =
+            std::array::from_fn(|group| std::array::from_fn(|lane| scalars[at(group, lane)]));
+        let mut multiplied = [[[0; 32]; N]; G];
+        multiply(&us[..groups], &by[..groups], &mut multiplied[..groups]);
+        products[start..start + count].copy_from_slice(&multiplied.as_flattened()[..count]);
         start += count;
     }
     start

@@ -7,7 +7,7 @@ use super::{
     ROUTING_LEN, VERSION_LEN, Version, element, header_of, payload, sealed_routing,
 };
 use crate::Key;
-use crate::x25519::{Backend, LANES, Point};
+use crate::x25519::{BATCH, Backend, LANES, Point};
 use std::time::Duration;
 use zeroize::Zeroize;
 
@@ -52,7 +52,7 @@ impl Routed {
     }
 }
 
-/// Agrees on keys with the senders of all these packets. Groups of eight cost least. Packets that are too short
+/// Agrees on keys with the senders of all these packets. Groups of [`BATCH`] cost least. Packets that are too short
 /// for that give none.
 pub fn open<'a>(
     backend: Backend,
@@ -63,7 +63,7 @@ pub fn open<'a>(
     let mut packets = packets.into_iter();
     std::iter::from_fn(move || {
         let mut group = Group::default();
-        for packet in packets.by_ref().take(LANES) {
+        for packet in packets.by_ref().take(BATCH) {
             group.push(packet);
         }
         (group.len > 0).then(|| group.open(backend, &secret))
@@ -74,8 +74,8 @@ pub fn open<'a>(
 /// Packets that are opened together.
 #[derive(Default)]
 struct Group {
-    points: [Option<Point>; LANES],
-    lengths: [usize; LANES],
+    points: [Option<Point>; BATCH],
+    lengths: [usize; BATCH],
     len: usize,
 }
 
@@ -88,14 +88,17 @@ impl Group {
     }
 
     fn open(self, backend: Backend, secret: &Key) -> impl Iterator<Item = Result<Opened, Error>> + use<> {
-        let mut shared = [[0; 32]; LANES];
+        let mut shared = [[0; 32]; BATCH];
         // A packet that is too short takes a lane too: it is rare, and the lanes stay in order.
         let mut points = self.points.clone().map(|p| p.unwrap_or_else(|| Point::new([0; 32])));
-        backend.multiply(&mut points[..self.len], &[secret; LANES][..self.len], &mut shared[..self.len]);
-        let keys = HopKeys::of_group(&shared, self.len);
+        backend.multiply(&mut points[..self.len], &[secret; BATCH][..self.len], &mut shared[..self.len]);
+        let eights = shared.as_chunks().0;
+        let keys: [[HopKeys; LANES]; BATCH / LANES] = std::array::from_fn(|eight| {
+            HopKeys::of_group(&eights[eight], self.len.saturating_sub(eight * LANES).min(LANES))
+        });
         shared.zeroize();
         let valid = self.points.map(|p| p.is_some());
-        points.into_iter().zip(keys).zip(valid).zip(self.lengths).take(self.len).map(
+        points.into_iter().zip(keys.into_iter().flatten()).zip(valid).zip(self.lengths).take(self.len).map(
             |(((point, keys), valid), length)| {
                 if valid { Ok(Opened { point, keys }) } else { Err(Error::Length(length)) }
             },
@@ -182,14 +185,14 @@ pub type Job<'a> = (&'a Opened, Routed, &'a mut [u8]);
 /// off every payload.
 pub fn finish(backend: Backend, jobs: &mut [Job<'_>]) {
     jobs.chunks_mut(LANES).for_each(decrypt);
-    let mut group = [0; LANES];
+    let mut group = [0; BATCH];
     let mut len = 0;
     for i in 0..jobs.len() {
         if matches!(jobs[i].1, Routed::Forward { .. }) {
             group[len] = i;
             len += 1;
         }
-        if len == LANES {
+        if len == BATCH {
             blind(backend, jobs, &group);
             len = 0;
         }
@@ -220,13 +223,13 @@ fn sealed<'a>(job: &'a mut Job<'_>) -> &'a mut [u8] {
     &mut job.2[HEADER_LEN..]
 }
 
-/// Blinds the group elements of these jobs, at most eight.
+/// Blinds the group elements of these jobs, at most [`BATCH`].
 fn blind(backend: Backend, jobs: &mut [Job<'_>], group: &[usize]) {
     let Some(&first) = group.first() else { return };
     let job = |lane: usize| jobs[group.get(lane).copied().unwrap_or(first)].0;
-    let mut points: [Point; LANES] = std::array::from_fn(|lane| job(lane).point.clone());
-    let factors: [&Key; LANES] = std::array::from_fn(|lane| job(lane).keys.blinding());
-    let mut blinded = [[0; 32]; LANES];
+    let mut points: [Point; BATCH] = std::array::from_fn(|lane| job(lane).point.clone());
+    let factors: [&Key; BATCH] = std::array::from_fn(|lane| job(lane).keys.blinding());
+    let mut blinded = [[0; 32]; BATCH];
     let n = group.len();
     backend.multiply(&mut points[..n], &factors[..n], &mut blinded[..n]);
     for (i, element) in group.iter().zip(blinded) {

@@ -19,11 +19,15 @@ use super::AVX2_LANES as LANES;
 use super::scalar::{self, Scalar};
 use crate::Key;
 use std::arch::x86_64::{
-    __m256i, _mm256_add_epi64, _mm256_and_si256, _mm256_blendv_pd, _mm256_castpd_si256, _mm256_castsi256_pd,
-    _mm256_mul_epu32, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi64,
-    _mm256_sub_epi64,
+    __m256i, _mm256_add_epi64, _mm256_and_si256, _mm256_andnot_si256, _mm256_blendv_pd, _mm256_castpd_si256,
+    _mm256_castsi256_pd, _mm256_mul_epu32, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_slli_epi64,
+    _mm256_srli_epi64, _mm256_sub_epi64,
 };
+use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+/// Groups of [`LANES`] points that share one inversion, which is a tenth of a ladder.
+pub(super) const GROUPS: usize = 8;
 
 const LIMBS: usize = 9;
 const BITS: i32 = 29;
@@ -43,6 +47,19 @@ const BIAS: [i64; LIMBS] = {
 /// Four field elements.
 type Field = [__m256i; LIMBS];
 
+/// A field element, limb by limb. (A copy of one that is then changed costs a call to `memcpy`.)
+macro_rules! limbs {
+    ($i:ident => $limb:expr) => {
+        limbs!($i => $limb, 0 1 2 3 4 5 6 7 8)
+    };
+    ($i:ident => $limb:expr, $($n:literal)*) => {
+        [$({
+            const $i: usize = $n;
+            $limb
+        }),*]
+    };
+}
+
 /// A point of each lane, as x / z.
 #[derive(Clone, Copy)]
 struct Projective {
@@ -55,26 +72,67 @@ pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Multiplies each point by its clamped scalar.
+/// Multiplies each point by its clamped scalar; at most [`GROUPS`].
 ///
 /// # Panics
 /// Where [`available`] is false: the caller chose the wrong backend.
-pub(super) fn multiply(us: &[&Key; LANES], scalars: &[&Key; LANES]) -> [Key; LANES] {
+pub(super) fn multiply(us: &[[&Key; LANES]], scalars: &[[&Key; LANES]], products: &mut [[Key; LANES]]) {
     assert!(available(), "this processor has no AVX2");
-    // SAFETY: the processor has the feature that `ladder` was compiled for; it asks for nothing else.
+    // SAFETY: the processor has the feature that `ladders` was compiled for; it asks for nothing else.
     #[allow(unsafe_code)]
     unsafe {
-        ladder(us, scalars)
+        ladders(us, scalars, products);
     }
+}
+
+#[target_feature(enable = "avx2")]
+fn ladders(us: &[[&Key; LANES]], scalars: &[[&Key; LANES]], products: &mut [[Key; LANES]]) {
+    let mut points = [Projective { x: constant(0), z: constant(1) }; GROUPS];
+    let points = &mut points[..products.len()];
+    for ((point, us), scalars) in points.iter_mut().zip(us).zip(scalars) {
+        ladder(us, scalars, point);
+    }
+    divide(points);
+    for (product, point) in products.iter_mut().zip(points) {
+        *product = store(&point.x);
+    }
+}
+
+/// Puts x / z in the place of each x, 0 where z is 0, with one inversion for all (Montgomery 1987, section 10.3.1: one
+/// inversion of the product of all gives each one's by three multiplications).
+#[target_feature(enable = "avx2")]
+fn divide(points: &mut [Projective]) {
+    let mut before = [constant(1); GROUPS];
+    let mut all = constant(1);
+    for (before, point) in before.iter_mut().zip(points.iter_mut()) {
+        // 0 / 1 in the place of x / 0.
+        let none = zeros(&point.z);
+        point.x = limbs!(I => _mm256_andnot_si256(none, point.x[I]));
+        point.z = limbs!(I => _mm256_andnot_si256(none, point.z[I]));
+        point.z[0] = _mm256_sub_epi64(point.z[0], none);
+        *before = all;
+        all = mul(&all, &point.z);
+    }
+    let mut inverse = invert(&all);
+    for (before, point) in before.iter().zip(points).rev() {
+        point.x = mul(&point.x, &mul(&inverse, before));
+        inverse = mul(&inverse, &point.z);
+    }
+}
+
+/// All ones in the lanes that are zero.
+#[target_feature(enable = "avx2")]
+fn zeros(a: &Field) -> __m256i {
+    vector(store(a).map(|bytes| u64::from(bytes.ct_eq(&[0; 32]).unwrap_u8()).wrapping_neg()))
 }
 
 /// After each bit `b` of the scalar, `doubled` is R_b and `sum` the other one of the textbook's R_0 and R_1. So the
 /// next bit doubles R_b again if it is the same, and the other one if it is not; the sum is the same in any case.
 #[target_feature(enable = "avx2")]
-fn ladder(us: &[&Key; LANES], scalars: &[&Key; LANES]) -> [Key; LANES] {
+fn ladder(us: &[&Key; LANES], scalars: &[&Key; LANES], doubled: &mut Projective) {
     let mut words = changes(scalars);
     let u = load(us);
-    let mut doubled = Projective { x: constant(1), z: constant(0) };
+    *doubled = Projective { x: constant(1), z: constant(0) };
     let mut sum = Projective { x: u, z: constant(1) };
     for (i, word) in words.iter().enumerate().rev() {
         // The bit to look at is the top one of each lane. The scalar's highest, 255, is always zero.
@@ -85,13 +143,12 @@ fn ladder(us: &[&Key; LANES], scalars: &[&Key; LANES]) -> [Key; LANES] {
             count = 63;
         }
         for _ in 0..count {
-            step(bits, &u, &mut doubled, &mut sum);
+            step(bits, &u, doubled, &mut sum);
             bits = _mm256_slli_epi64::<1>(bits);
         }
     }
     words.zeroize();
     // The last bit is always zero, so that R_0 is the doubled one.
-    store(&mul(&doubled.x, &invert(&doubled.z)))
 }
 
 /// A function of its own: inlined, the compiler knows so much of the operands' upper bits in one pass that it forgets in
@@ -104,11 +161,11 @@ fn step(bits: __m256i, u: &Field, doubled: &mut Projective, sum: &mut Projective
     let (da, cb) = (mul(&d, &a), mul(&b, &c));
     let (plus, minus) = (select(bits, &a, &c), select(bits, &b, &d));
     let (aa, bb) = (square(&plus), square(&halve(&minus)));
-    sum.x = square(&add(&da, &cb));
-    sum.z = mul(&square(&halve(&sub(&da, &cb))), u);
+    square_to(&mut sum.x, &add(&da, &cb));
+    mul_to(&mut sum.z, &square(&halve(&sub(&da, &cb))), u);
     let e = sub(&aa, &bb);
-    doubled.x = mul(&aa, &bb);
-    doubled.z = mul(&e, &add_small_product(&aa, &e));
+    mul_to(&mut doubled.x, &aa, &bb);
+    mul_to(&mut doubled.z, &e, &add_small_product(&aa, &e));
 }
 
 /// Which bits of the scalars differ from those above them, in words of 64, lane by lane.
@@ -156,33 +213,23 @@ fn constant(value: i64) -> Field {
 #[target_feature(enable = "avx2")]
 fn select(bits: __m256i, a: &Field, b: &Field) -> Field {
     let mask = _mm256_castsi256_pd(bits);
-    let mut chosen = *a;
-    for (a, b) in chosen.iter_mut().zip(b) {
-        let (x, y) = (_mm256_castsi256_pd(*a), _mm256_castsi256_pd(*b));
-        *a = _mm256_castpd_si256(_mm256_blendv_pd(x, y, mask));
-    }
-    chosen
+    limbs!(I => {
+        let (x, y) = (_mm256_castsi256_pd(a[I]), _mm256_castsi256_pd(b[I]));
+        _mm256_castpd_si256(_mm256_blendv_pd(x, y, mask))
+    })
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add(a: &Field, b: &Field) -> Field {
-    let mut sum = *a;
-    for (s, b) in sum.iter_mut().zip(b) {
-        *s = _mm256_add_epi64(*s, *b);
-    }
-    sum
+    limbs!(I => _mm256_add_epi64(a[I], b[I]))
 }
 
 /// a - b, of tight ones; a multiple of the prime is added, so that no limb goes below zero.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn sub(a: &Field, b: &Field) -> Field {
-    let mut difference = *a;
-    for (i, d) in difference.iter_mut().enumerate() {
-        *d = _mm256_sub_epi64(_mm256_add_epi64(*d, _mm256_set1_epi64x(BIAS[i])), b[i]);
-    }
-    difference
+    limbs!(I => _mm256_sub_epi64(_mm256_add_epi64(a[I], _mm256_set1_epi64x(BIAS[I])), b[I]))
 }
 
 /// Makes a difference small enough to be squared: the odd limbs hand on what is above 29 bits.
@@ -190,12 +237,11 @@ fn sub(a: &Field, b: &Field) -> Field {
 #[target_feature(enable = "avx2")]
 fn halve(a: &Field) -> Field {
     let mask = _mm256_set1_epi64x(MASK);
-    let mut halved = *a;
-    for i in (1..LIMBS).step_by(2) {
-        halved[i] = _mm256_and_si256(a[i], mask);
-        halved[i + 1] = _mm256_add_epi64(a[i + 1], _mm256_srli_epi64::<BITS>(a[i]));
-    }
-    halved
+    limbs!(I => match I {
+        0 => a[0],
+        _ if I % 2 == 1 => _mm256_and_si256(a[I], mask),
+        _ => _mm256_add_epi64(a[I], _mm256_srli_epi64::<BITS>(a[I - 1])),
+    })
 }
 
 /// The sum of the products of these pairs of limbs.
@@ -267,6 +313,15 @@ fn tighten(limbs: Field) -> Field {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn mul(a: &Field, b: &Field) -> Field {
+    let mut product = [_mm256_setzero_si256(); LIMBS];
+    mul_to(&mut product, a, b);
+    product
+}
+
+/// Into its place: the compiler would not see that what is returned can be written there at once, and copy it.
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+fn mul_to(product: &mut Field, a: &Field, b: &Field) {
     let upper = fold([
         sum!(
             a[0] * b[8],
@@ -297,7 +352,7 @@ fn mul(a: &Field, b: &Field) -> Field {
         sum!(a[7] * b[8], a[8] * b[7]),
         sum!(a[8] * b[8]),
     ]);
-    tighten([
+    *product = tighten([
         _mm256_add_epi64(sum!(a[0] * b[0]), upper[0]),
         _mm256_add_epi64(sum!(a[0] * b[1], a[1] * b[0]), upper[1]),
         _mm256_add_epi64(sum!(a[0] * b[2], a[1] * b[1], a[2] * b[0]), upper[2]),
@@ -325,12 +380,20 @@ fn mul(a: &Field, b: &Field) -> Field {
             upper[7],
         ),
         upper[8],
-    ])
+    ]);
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn square(a: &Field) -> Field {
+    let mut product = [_mm256_setzero_si256(); LIMBS];
+    square_to(&mut product, a);
+    product
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+fn square_to(product: &mut Field, a: &Field) {
     let d = add(a, a);
     let upper = fold([
         sum!(d[0] * a[8], d[1] * a[7], d[2] * a[6], d[3] * a[5], a[4] * a[4]),
@@ -343,7 +406,7 @@ fn square(a: &Field) -> Field {
         sum!(d[7] * a[8]),
         sum!(a[8] * a[8]),
     ]);
-    tighten([
+    *product = tighten([
         _mm256_add_epi64(sum!(a[0] * a[0]), upper[0]),
         _mm256_add_epi64(sum!(d[0] * a[1]), upper[1]),
         _mm256_add_epi64(sum!(d[0] * a[2], a[1] * a[1]), upper[2]),
@@ -353,7 +416,7 @@ fn square(a: &Field) -> Field {
         _mm256_add_epi64(sum!(d[0] * a[6], d[1] * a[5], d[2] * a[4], a[3] * a[3]), upper[6]),
         _mm256_add_epi64(sum!(d[0] * a[7], d[1] * a[6], d[2] * a[5], d[3] * a[4]), upper[7]),
         upper[8],
-    ])
+    ]);
 }
 
 /// a + A24 * b.
@@ -361,11 +424,7 @@ fn square(a: &Field) -> Field {
 #[target_feature(enable = "avx2")]
 fn add_small_product(a: &Field, b: &Field) -> Field {
     let small = _mm256_set1_epi64x(A24);
-    let mut sum = *a;
-    for (s, b) in sum.iter_mut().zip(b) {
-        *s = _mm256_add_epi64(*s, _mm256_mul_epu32(*b, small));
-    }
-    tighten(sum)
+    tighten(limbs!(I => _mm256_add_epi64(a[I], _mm256_mul_epu32(b[I], small))))
 }
 
 #[target_feature(enable = "avx2")]

@@ -124,7 +124,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn any_number_of_points_is_multiplied_as_by_the_judge(
-        pairs in proptest::collection::vec((any::<Key>(), any::<Key>()), 0..20)
+        pairs in proptest::collection::vec((any::<Key>(), any::<Key>()), 0..70)
     ) {
         judge(&pairs)?;
     }
