@@ -5,9 +5,11 @@
 //! at the place where it becomes known: whether the MAC was right, what the sender tells this relay, and what leaves it.
 //!
 //! ```sh
-//! cargo test -p betanet --lib --release --no-run       # prints the program's path
-//! valgrind --error-exitcode=1 PATH --ignored --test-threads 1 sphinx::constant_time
+//! cargo test -p betanet --lib --release --no-run --config profile.release.strip=false       # prints the path
+//! valgrind PATH --ignored --test-threads 1 sphinx::constant_time
 //! ```
+//!
+//! Each test first makes an error on purpose, `valgrind_sees`, and fails at any other.
 //!
 //! It has to be a release build: debug builds check for overflows, which are jumps that depend on what is added.
 //!
@@ -160,8 +162,8 @@ fn unwrapping_does_nothing_that_depends_on_a_secret() {
     let (secrets, tables) = relays();
     for backend in Backend::available() {
         for version in [Version::INITIAL, Version::SINGLE_SEED] {
-            // Groups of every kind: eight, four, some lanes, one alone.
-            for count in [13, 2, 1] {
+            // Groups of every kind: a whole batch, eight, four, some lanes, one alone.
+            for count in [41, 13, 2, 1] {
                 let mut rng = ChaCha20Rng::from_seed([3; 32]);
                 let mut batch = packets(version, &mut rng, &tables, count);
                 batch.iter_mut().for_each(|packet| public(packet));

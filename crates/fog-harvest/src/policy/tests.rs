@@ -526,8 +526,7 @@ proptest! {
                 Some(idle) => idle < if away { needed.min(10.0) } else { needed },
                 None => !away,
             };
-            let soft = (draining && !prefs.on_battery)
-                || (draining && readings.battery.is_none())
+            let soft = (draining && (!prefs.on_battery || readings.battery.is_none()))
                 || (readings.network_metered == Some(true) && !prefs.metered)
                 || readings.program.is_some()
                 || !prefs.hours.contains(local)

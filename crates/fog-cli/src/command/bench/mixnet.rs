@@ -228,11 +228,11 @@ async fn cost(client: &Client, profile: Profile) -> Result<Vec<Metric>> {
     // A packet in its frame, and TCP's and IP's headers are not counted.
     let bytes = packets as f64 * (betanet::packet::PACKET_LEN + 1 + 16 + 4) as f64;
     let name = |what: &str| format!("client_{profile}_{what}");
-    Ok(vec![
-        Metric::new(&name("cpu"), 100.0 * used / took, "% of a core"),
-        Metric::new(&name("up"), bytes / took * DAY / 1e6, "MB/day")
-            .against((profile.bytes_a_day_up() as f64 / 1e6).max(f64::MIN_POSITIVE)),
-    ])
+    let mut up = Metric::new(&name("up"), bytes / took * DAY / 1e6, "MB/day");
+    if profile.bytes_a_day_up() > 0 {
+        up = up.against(profile.bytes_a_day_up() as f64 / 1e6);
+    }
+    Ok(vec![Metric::new(&name("cpu"), 100.0 * used / took, "% of a core"), up])
 }
 
 /// Processor time of this process, seconds.
