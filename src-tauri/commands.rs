@@ -44,12 +44,14 @@ pub(crate) async fn save_blob(
 
 /// Whether the app starts with the computer.
 #[tauri::command]
+#[allow(clippy::needless_pass_by_value, reason = "Tauri hands it over so")]
 pub(crate) fn autostart(app: AppHandle) -> Result<bool, ApiError> {
     list::is_on(&app)
 }
 
 /// Lets the app start with the computer, or not. Says what holds now.
 #[tauri::command]
+#[allow(clippy::needless_pass_by_value, reason = "Tauri hands it over so")]
 pub(crate) fn set_autostart(app: AppHandle, on: bool) -> Result<bool, ApiError> {
     list::set(&app, on)?;
     tray::refresh_autostart(&app);

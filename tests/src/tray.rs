@@ -18,6 +18,7 @@ struct Watcher(Items);
 
 #[interface(name = "org.kde.StatusNotifierWatcher")]
 impl Watcher {
+    #[allow(clippy::needless_pass_by_value, reason = "zbus hands it over so")]
     fn register_status_notifier_item(&self, item: &str, #[zbus(header)] header: Header<'_>) {
         let owner = header.sender().map(ToString::to_string).unwrap_or_default();
         self.0.lock().expect("no panic holds it").push((owner, item.to_owned()));
@@ -120,7 +121,10 @@ impl Tray {
 fn line(node: OwnedValue) -> Option<Line> {
     let Value::Structure(fields) = Value::from(node) else { return None };
     let [Value::I32(id), Value::Dict(properties), _] = fields.fields() else { return None };
-    let get = |name: &str| properties.get::<_, Value<'_>>(&Value::from(name)).ok().flatten();
+    let get = |name: &str| {
+        let found = properties.iter().find(|(key, _)| **key == Value::from(name))?.1;
+        Some(if let Value::Value(inner) = found { inner } else { found })
+    };
     let label = match get("label")? {
         Value::Str(text) => text.replace('_', ""),
         _ => return None,

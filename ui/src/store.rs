@@ -192,7 +192,7 @@ impl Store {
             EventBody::Contact(contact) => self.contacts.put(contact),
             EventBody::Message(message) => self.put_message(message),
             EventBody::Network(network) => self.network.put(network),
-            EventBody::Harvest(harvest) => self.harvest.put(harvest),
+            EventBody::Harvest(harvest) => self.harvest.put(*harvest),
             EventBody::Job(job) => self.jobs.put(job),
             EventBody::Wallet(wallet) => self.wallet.put(wallet),
             EventBody::Proposal(proposal) => self.proposals.put(proposal),

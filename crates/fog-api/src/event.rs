@@ -26,7 +26,7 @@ pub enum EventBody {
     /// The mixnet changed (at most once a second).
     Network(NetworkView),
     /// The harvester looked again.
-    Harvest(HarvestView),
+    Harvest(Box<HarvestView>),
     /// A job is new or moved on.
     Job(JobView),
     /// The ledger changed.

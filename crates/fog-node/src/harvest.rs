@@ -296,7 +296,7 @@ async fn look(core: &Arc<Core>) -> Duration {
             tracing::error!("the sensors hang; jobs are paused until they answer");
             core.harvest.stuck();
             core.compute.set_share(0.0, 1);
-            core.bus.emit(EventBody::Harvest(core.harvest.view(running)));
+            core.bus.emit(EventBody::Harvest(Box::new(core.harvest.view(running))));
             tokio::select! {
                 () = core.cancel.cancelled() => return Duration::ZERO,
                 decision = reading => decision,
@@ -315,7 +315,7 @@ async fn look(core: &Arc<Core>) -> Duration {
                 core.compute.look();
             }
             wait = wait.min(decision.look_again.max(LOOK_WHILE_WORKING));
-            core.bus.emit(EventBody::Harvest(core.harvest.view(core.compute.running())));
+            core.bus.emit(EventBody::Harvest(Box::new(core.harvest.view(core.compute.running()))));
         }
         // A defect in a driver's file must not end the harvester: then the gate stays as it was, and is tried again.
         Err(e) => tracing::error!("the sensors cannot be read: {e}"),
