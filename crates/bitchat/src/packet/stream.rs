@@ -26,7 +26,8 @@ impl StreamDecoder {
         Self::default()
     }
 
-    /// Takes what came at `now` (milliseconds) and hands each whole packet with its padding to `packet`.
+    /// Takes what came at `now` (milliseconds) and hands each whole packet with its padding to `packet`. It is whole by
+    /// the lengths that it tells; whether the rest makes sense, [`super::PacketRef::decode`] finds out.
     pub fn push(&mut self, bytes: &[u8], now: u64, mut packet: impl FnMut(&[u8])) {
         if now.saturating_sub(self.last) > STALL {
             self.skipped += self.buffer.len() as u64;
