@@ -207,7 +207,7 @@ mod tests {
             EventBody::Contact(contact),
             EventBody::Message(message),
             EventBody::Network(network),
-            EventBody::Harvest(harvest),
+            EventBody::Harvest(Box::new(harvest)),
             EventBody::Job(job),
             EventBody::Wallet(wallet),
             EventBody::Proposal(proposal),
