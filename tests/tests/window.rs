@@ -179,6 +179,10 @@ fn a_start_that_fails_says_why_and_fails() {
     first.kill();
 
     std::fs::write(dir.join("fog.db"), "not a database").unwrap();
+    // What a killed node wrote last is here, and may be enough to make a database again.
+    for rest in ["fog.db-wal", "fog.db-shm"] {
+        _ = std::fs::remove_file(dir.join(rest));
+    }
     let mut damaged = desktop.start_app(&dir, "damaged");
     eventually("it to say why", || damaged.printed().contains("fog.db").then_some(()));
     terminate(&damaged);

@@ -86,7 +86,7 @@ async fn a_job_paid_from_its_escrow() {
     let days = ledger::earned_by_day(&mut conn, &worker, NOW + 2 * 86_400_000, 4).await.unwrap();
     assert_eq!(days, [0, price, 0, 0]);
     for (since, who, earned) in
-        [(0, worker, price), (NOW, worker, price), (NOW + 1, worker, 0), (0, payer, 0)]
+        [(0, worker, price), (NOW + 5, worker, price), (NOW + 6, worker, 0), (0, payer, 0)]
     {
         assert_eq!(ledger::earned_since(&mut conn, &who, since).await.unwrap(), earned);
     }
