@@ -86,13 +86,24 @@ impl Tray {
     }
 
     fn try_menu(&self) -> Option<Vec<Line>> {
-        let (owner, item) = self.items.lock().expect("no panic holds it").last().cloned()?;
+        self.try_menu_of().map(|(lines, _)| lines)
+    }
+
+    /// The menu of the newest icon whose program still runs, and how to reach it. As trays do, it forgets the icons of
+    /// programs that have ended, such as of one that only showed another's window.
+    fn try_menu_of(&self) -> Option<(Vec<Line>, Proxy<'static>)> {
+        let items = self.items.lock().expect("no panic holds it").clone();
         self.runtime.block_on(async {
-            let menu = self.proxy(&owner, &item).await?;
-            let args = (0i32, -1i32, ["label", "enabled", "toggle-state"].as_slice());
-            type Node = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
-            let (_, (_, _, children)): (u32, Node) = menu.call("GetLayout", &args).await.ok()?;
-            Some(children.into_iter().filter_map(line).collect())
+            for (owner, item) in items.iter().rev() {
+                let Some(menu) = self.proxy(owner, item).await else { continue };
+                let args = (0i32, -1i32, ["label", "enabled", "toggle-state"].as_slice());
+                type Node = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
+                let answer: zbus::Result<(u32, Node)> = menu.call("GetLayout", &args).await;
+                if let Ok((_, (_, _, children))) = answer {
+                    return Some((children.into_iter().filter_map(line).collect(), menu));
+                }
+            }
+            None
         })
     }
 
@@ -107,10 +118,11 @@ impl Tray {
 
     /// Chooses the line with this text, once it is there.
     pub fn choose(&self, label: &str) {
-        let line = eventually(label, || self.try_menu()?.into_iter().find(|line| line.label == label));
-        let (owner, item) = self.items.lock().expect("no panic holds it").last().cloned().expect("an icon");
+        let (line, menu) = eventually(label, || {
+            let (lines, menu) = self.try_menu_of()?;
+            Some((lines.into_iter().find(|line| line.label == label)?, menu))
+        });
         self.runtime.block_on(async {
-            let menu = self.proxy(&owner, &item).await.expect("the menu");
             let args = (line.id, "clicked", Value::from(0i32), 0u32);
             menu.call::<_, _, ()>("Event", &args).await.expect("the menu answers");
         });
