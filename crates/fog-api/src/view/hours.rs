@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const WHOLE_DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const DAY_MINUTES: u16 = 24 * 60;
 /// More windows are no week of a person's.
 const MOST: usize = 64;
@@ -108,8 +109,8 @@ impl FromStr for WeekHours {
 
 fn parse_days(text: &str) -> Option<Vec<u8>> {
     let day = |name: &str| {
-        let name = name.get(..3).unwrap_or(name);
-        DAYS.iter().position(|d| *d == name).map(|i| i as u8)
+        let meant = |full: &&str| name.len() >= 3 && full.starts_with(name);
+        WHOLE_DAYS.iter().position(meant).map(|i| i as u8)
     };
     if matches!(text, "daily" | "every") {
         return Some((0..7).collect());
@@ -196,13 +197,27 @@ mod tests {
             ("Saturday 0-2, 20-24; sun 5-6", "sat 00:00-02:00, sat 20:00-24:00, sun 05:00-06:00"),
             ("sat-mon 1-2", "mon 01:00-02:00, sat-sun 01:00-02:00"),
             ("daily 9-17", "09:00-17:00"),
+            ("thurs-friday 1-2", "thu-fri 01:00-02:00"),
         ] {
             assert_eq!(read(text).as_deref(), Ok(canonical), "{text}");
             assert_eq!(read(canonical).as_deref(), Ok(canonical), "{canonical}");
         }
         for bad in [
-            "22", "25-7", "22-7-8", "mon", "mon 5", "xyz 5-6", "5-5", "1:60-2", "5-6 7", ",", "é-f 1-2",
+            "22",
+            "25-7",
+            "22-7-8",
+            "mon",
+            "mon 5",
+            "xyz 5-6",
+            "5-5",
+            "1:60-2",
+            "5-6 7",
+            ",",
+            "é-f 1-2",
             "-1-5",
+            "monkey 1-2",
+            "mon-mon-mon 1-2",
+            "mo 1-2",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -3,7 +3,7 @@
 use super::client;
 use crate::args::{Global, HarvestCommand, HarvestSet, Mode, Switch};
 use crate::output::{show, words};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use fog_api::{
     GetHarvest, HarvestDay, HarvestMode, HarvestPrefs, HarvestView, PauseHarvest, SetHarvest, SetHarvestMode,
     WorkNow,
@@ -15,7 +15,7 @@ pub(crate) fn run(global: &Global, command: &HarvestCommand) -> Result<()> {
     let view = match command {
         HarvestCommand::Status => client.call(GetHarvest {})?,
         HarvestCommand::Now { switch } => client.call(WorkNow { on: *switch == Switch::On })?,
-        HarvestCommand::Pause { time } => client.call(PauseHarvest { seconds: seconds(time)? })?,
+        HarvestCommand::Pause { seconds } => client.call(PauseHarvest { seconds: *seconds })?,
         HarvestCommand::Set(change) => {
             let before = match change.mode {
                 Some(mode) => client.call(SetHarvestMode { mode: api_mode(mode) })?,
@@ -63,25 +63,6 @@ fn apply(change: &HarvestSet, prefs: &mut HarvestPrefs) {
     put(&mut prefs.price_per_kwh, change.price_per_kwh.map(|n| n.0).as_ref());
     put(&mut prefs.idle_watts, change.idle_watts.map(|n| n.0).as_ref());
     put(&mut prefs.busy_watts, change.busy_watts.map(|n| n.0).as_ref());
-}
-
-/// A time such as `90`, `30m`, `2h`, `1d`; `off` is none.
-fn seconds(text: &str) -> Result<u32> {
-    let text = text.trim();
-    if text == "off" {
-        return Ok(0);
-    }
-    let (number, unit) = match text.char_indices().next_back() {
-        Some((at, 's')) => (&text[..at], 1),
-        Some((at, 'm')) => (&text[..at], 60),
-        Some((at, 'h')) => (&text[..at], 3600),
-        Some((at, 'd')) => (&text[..at], 24 * 3600),
-        _ => (text, 1),
-    };
-    match number.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)) {
-        Some(seconds) if seconds > 0 => Ok(seconds),
-        _ => bail!("{text:?} is no time: write for instance 30m, 2h, 1d, or off"),
-    }
 }
 
 fn human(out: &mut dyn Write, v: &HarvestView) -> io::Result<()> {
@@ -147,21 +128,4 @@ fn day(out: &mut dyn Write, name: &str, d: &HarvestDay) -> io::Result<()> {
         d.jobs_wh,
         d.earned
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_as_people_write_them() {
-        for (text, expected) in
-            [("off", 0), ("90", 90), ("45s", 45), ("30m", 1800), ("2h", 7200), ("1d", 86_400)]
-        {
-            assert_eq!(seconds(text).ok(), Some(expected), "{text}");
-        }
-        for bad in ["", "0", "h", "-1h", "1w", "1.5h", "99999999d"] {
-            assert!(seconds(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -41,7 +41,7 @@ fn measure(interval: Duration) -> Result<(f64, f64)> {
     said.read_line(&mut line)?;
     ensure!(line.trim() == "ready", "the child said {line:?}");
     let before = child.resident_mb()?;
-    // One byte lets it begin.
+    // The end of its input lets it begin.
     drop(child.0.stdin.take());
     std::thread::sleep(WARM);
     let (start, cpu) = (Instant::now(), child.cpu_time()?);

@@ -24,23 +24,10 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new(prefs: &HarvestPrefs) -> Self {
-        let empty = || RwSignal::new(String::new());
-        let numbers = Self {
-            idle: empty(),
-            cpu: empty(),
-            memory: empty(),
-            start: empty(),
-            stop: empty(),
-            grace: empty(),
-            others: empty(),
-            exclusive: empty(),
-            price: empty(),
-            idle_watts: empty(),
-            busy_watts: empty(),
-        };
-        numbers.put(prefs);
-        numbers
+    fn new() -> Self {
+        let [idle, cpu, memory, start, stop, grace, others, exclusive, price, idle_watts, busy_watts] =
+            std::array::from_fn(|_| RwSignal::new(String::new()));
+        Self { idle, cpu, memory, start, stop, grace, others, exclusive, price, idle_watts, busy_watts }
     }
 
     fn put(self, p: &HarvestPrefs) {
@@ -171,11 +158,32 @@ pub(super) fn Preferences() -> impl IntoView {
     .into_any()
 }
 
+/// `before` as it would be if only switches and hours, which are not in the form, had changed to `now`'s.
+fn with_switches_of(before: &HarvestPrefs, now: &HarvestPrefs) -> HarvestPrefs {
+    HarvestPrefs {
+        enabled: now.enabled,
+        on_battery: now.on_battery,
+        alongside: now.alongside,
+        metered: now.metered,
+        quiet: now.quiet,
+        hours: now.hours.clone(),
+        ..before.clone()
+    }
+}
+
 #[component]
 fn NumbersForm(saved: Memo<HarvestPrefs>, put: impl Fn(HarvestPrefs) + Copy + 'static) -> impl IntoView {
-    let numbers = Numbers::new(&saved.get_untracked());
-    // When somebody else changed a number, the fields follow.
-    Effect::new(move |_| saved.with(|prefs| numbers.put(prefs)));
+    let numbers = Numbers::new();
+    numbers.put(&saved.get_untracked());
+    // When a number changed elsewhere, the fields follow. What is typed and not saved outlives a switch beside it.
+    Effect::new(move |before: Option<HarvestPrefs>| {
+        let now = saved.get();
+        let moved = |before: &HarvestPrefs| with_switches_of(before, &now) != now;
+        if before.as_ref().is_none_or(moved) {
+            numbers.put(&now);
+        }
+        now
+    });
     let read = Memo::new(move |_| numbers.read(&saved.get()));
     let changed = Memo::new(move |_| read.get().as_ref() != Ok(&saved.get()));
     let trouble = move || read.with(|read| read.as_ref().err().copied());
