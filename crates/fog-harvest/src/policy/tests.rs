@@ -472,6 +472,8 @@ fn other_programs_are_waited_for() {
         drive.step(&others(1.0));
     }
     assert!(!drive.step(&others(1.0)).allowed);
+    // A little below the mark is not calm.
+    assert!((0..300).all(|_| !drive.step(&others(0.45)).allowed));
     let waited = (1..300).find(|_| drive.step(&others(0.1)).allowed).unwrap();
     assert!((60..90).contains(&waited), "{waited} s");
     // A sensor that falls silent does not hold it back for ever.
