@@ -91,6 +91,10 @@ enum Timer {
     Patience(MessageId),
     /// A packet that was asked for has not come.
     Asked(MessageId),
+    /// A neighbour may have something that did not come when it was asked for.
+    Ask,
+    /// Who sent a packet is not known yet.
+    Name(MessageId),
 }
 
 /// Somebody on the mesh, for the page.
@@ -356,6 +360,8 @@ impl<K: Keys> Engine<K> {
             Timer::Compare => self.compare_due(),
             Timer::Patience(id) => self.patience_over(id),
             Timer::Asked(id) => self.asked_due(id),
+            Timer::Ask => self.ask_next(),
+            Timer::Name(id) => self.name_due(id),
         }
     }
 

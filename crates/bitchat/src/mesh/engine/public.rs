@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// Packets whose sender is asked for.
 const MAX_NAMELESS: usize = 64;
 const NAMELESS_MS: Millis = 10_000;
+/// The neighbour is asked again after this: its answer may have been lost.
+const NAME_AGAIN_MS: Millis = 1500;
 /// Packets that were asked for by name.
 const MAX_ASKED: usize = 1024;
 const ASKED_MS: Millis = 600;
@@ -29,8 +31,10 @@ const COMPARED: usize = 2;
 const SETTLED_MS: Millis = 3000;
 /// What comes late is counted over so long before and after it.
 const LATE_MS: Millis = 10_000;
-/// The first wait before a neighbour that still has something else is asked again.
-const ASK_AGAIN_MS: Millis = 10_000;
+/// The first wait before a neighbour that still has something else is asked again: what it sent may have been lost.
+const ASK_AGAIN_MS: Millis = 2000;
+/// The wait doubles so many times at most: what this node does not take is not asked for all the time.
+const ASK_AGAIN_TIMES: u8 = 9;
 /// A neighbour that does not answer for so long is asked no longer.
 const ANSWER_MS: Millis = 10_000;
 /// Answers are taken for so long after the last one.
@@ -172,11 +176,23 @@ impl<K: Keys> Engine<K> {
         }
         l.say(Urgency::Now, &Item::WhoIs(sender));
         self.dirty.push(link);
+        self.at(now + NAME_AGAIN_MS, Timer::Name(id));
         if self.nameless.len() >= MAX_NAMELESS {
             self.nameless.pop_front();
         }
         let until = now + NAMELESS_MS;
         self.nameless.push_back(Nameless { until, sender, link, id, packet: packet.clone(), late });
+    }
+
+    /// Who sent a packet is still not known here.
+    pub(super) fn name_due(&mut self, id: MessageId) {
+        let Some(n) = self.nameless.iter().find(|n| n.id == id && n.until > self.now) else { return };
+        let (link, sender) = (n.link, n.sender);
+        if let Some(l) = self.links.get_mut(&link) {
+            l.say(Urgency::Now, &Item::WhoIs(sender));
+            self.dirty.push(link);
+            self.at(self.now + NAME_AGAIN_MS, Timer::Name(id));
+        }
     }
 
     /// Somebody is known now: their packets are looked at again.
@@ -381,7 +397,7 @@ impl<K: Keys> Engine<K> {
     }
 
     /// Asks one neighbour that has something else than this node; one at a time, so that nothing comes twice.
-    fn ask_next(&mut self) {
+    pub(super) fn ask_next(&mut self) {
         let now = self.now;
         if !self.config.sync {
             return;
@@ -477,11 +493,14 @@ impl<K: Keys> Engine<K> {
         if link.contact.asked.is_none() {
             // Some may have been lost, or not been taken: they are asked for again, ever more rarely.
             let (_, times) = link.contact.ask_again;
-            let wait = ASK_AGAIN_MS << times.min(6);
+            let wait = ASK_AGAIN_MS << times.min(ASK_AGAIN_TIMES);
             link.contact.ask_again = (self.now + wait, times.saturating_add(1));
             let heard = link.contact.heard;
             let (sum, count) = self.history.digest(link.contact.heard_until);
             link.contact.differs = heard != Some((sum, count));
+            if link.contact.differs {
+                self.at(self.now + wait, Timer::Ask);
+            }
             self.ask_next();
         }
     }
