@@ -486,10 +486,9 @@ impl<K: Keys> Engine<K> {
     /// A part of what was missing is complete.
     pub(super) fn complete(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.contact.asked = match link.contact.asked {
-            Some((parts, at)) if parts > 1 => Some((parts - 1, at)),
-            _ => None,
-        };
+        // Who was not asked has nothing to complete, and no timer is set for it.
+        let Some((parts, at)) = link.contact.asked else { return };
+        link.contact.asked = (parts > 1).then(|| (parts - 1, at));
         if link.contact.asked.is_none() {
             // Some may have been lost, or not been taken: they are asked for again, ever more rarely.
             let (_, times) = link.contact.ask_again;
