@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "command",
         "upload",
         "save_blob",
+        "read_blob",
         "autostart",
         "set_autostart",
     ]);

@@ -4,8 +4,11 @@ use crate::core::Core;
 use crate::{autostart as list, save, tray};
 use fog_api::{ApiError, Command, ErrorKind, Hash};
 use std::io::Cursor;
-use tauri::ipc::{InvokeBody, Request};
+use tauri::ipc::{InvokeBody, Request, Response};
 use tauri::{AppHandle, Manager, State};
+
+/// Content that the page is given to show is smaller than this.
+const MOST_SHOWN: u64 = 64 << 20;
 
 /// Asks the node for something.
 #[tauri::command]
@@ -20,6 +23,26 @@ pub(crate) async fn upload(core: State<'_, Core>, request: Request<'_>) -> Resul
         return Err(ApiError::new(ErrorKind::BadInput, "An upload is bytes, not JSON."));
     };
     core.node().await?.upload(Cursor::new(bytes.clone())).await
+}
+
+/// Stored content of at most so many bytes, for the page to show.
+#[tauri::command]
+pub(crate) async fn read_blob(core: State<'_, Core>, hash: Hash, most: u64) -> Result<Response, ApiError> {
+    let path = core.node().await?.download(&hash)?;
+    let read = tauri::async_runtime::spawn_blocking(move || {
+        use std::io::Read;
+        let mut content = Vec::new();
+        std::fs::File::open(path)?.take(most.min(MOST_SHOWN) + 1).read_to_end(&mut content)?;
+        Ok::<_, std::io::Error>(content)
+    });
+    let unavailable = |e: &dyn std::fmt::Display| {
+        ApiError::new(ErrorKind::Unavailable, format!("The content cannot be read: {e}."))
+    };
+    let content = read.await.map_err(|e| unavailable(&e))?.map_err(|e| unavailable(&e))?;
+    if content.len() as u64 > most.min(MOST_SHOWN) {
+        return Err(ApiError::new(ErrorKind::Refused, "This is too large to be shown. Download it instead."));
+    }
+    Ok(Response::new(content))
 }
 
 /// Writes stored content to the person's downloads under a name like this one, and returns where.

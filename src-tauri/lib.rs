@@ -53,6 +53,7 @@ fn open(options: &options::Options) -> anyhow::Result<ExitCode> {
             commands::command,
             commands::upload,
             commands::save_blob,
+            commands::read_blob,
             commands::autostart,
             commands::set_autostart
         ])

@@ -1,6 +1,6 @@
 //! A contact's message about a job, and its papers.
 #![no_main]
-use fog_jobs::{JobMessage, Settlement, SignedSpec};
+use fog_jobs::{JobMessage, Settlement, SignedSpec, message::old_settlement};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(message) = JobMessage::decode(bytes) {
@@ -8,6 +8,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(spec) = SignedSpec::decode(bytes) {
         let _ = spec.verify();
+    }
+    if let Some(settlement) = old_settlement(bytes) {
+        let _ = settlement.verify();
     }
     if let Ok(settlement) = Settlement::decode(bytes) {
         let _ = settlement.verify();

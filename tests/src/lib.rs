@@ -13,6 +13,7 @@
 )]
 
 pub mod browser;
+pub mod hosts;
 #[cfg(feature = "window")]
 mod screen;
 #[cfg(feature = "window")]
@@ -47,14 +48,31 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").into()
 }
 
+/// A command that runs the program `fog`, on a host of its own where one is named.
+pub fn fog_on(host: Option<&str>) -> Command {
+    match host {
+        None => Command::new(fog()),
+        Some(host) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", host]).arg(fog());
+            command
+        }
+    }
+}
+
 /// Waits until `done` gives something, or fails saying what it waited for.
-pub fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, done)
+}
+
+/// The same with a patience of its own, for what has time-outs of its own.
+pub fn within<T>(patience: Duration, what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = done() {
             return value;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        assert!(start.elapsed() < patience, "waited {patience:?} for {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -127,6 +145,8 @@ pub struct Node {
     pub process: Option<Process>,
     /// What is added to the process's environment.
     pub environment: Vec<(String, String)>,
+    /// The network namespace that it runs in, if that is not the test's own.
+    pub host: Option<String>,
     options: Vec<String>,
     _temporary: Option<TempDir>,
 }
@@ -145,12 +165,19 @@ impl Node {
     /// A node with this data folder, not yet started.
     pub fn at(dir: &Path, options: &[&str]) -> Self {
         let options = options.iter().map(ToString::to_string).collect();
-        Self { dir: dir.into(), process: None, environment: Vec::new(), options, _temporary: None }
+        Self {
+            dir: dir.into(),
+            process: None,
+            environment: Vec::new(),
+            host: None,
+            options,
+            _temporary: None,
+        }
     }
 
     /// Starts the process, without waiting.
     pub fn spawn(&mut self) {
-        let mut command = Command::new(fog());
+        let mut command = fog_on(self.host.as_deref());
         command.args(["node", "--data-dir"]).arg(&self.dir).args(&self.options);
         if !self.options.iter().any(|o| o == "--keychain") {
             command.args(["--keychain", "off"]);
@@ -191,7 +218,7 @@ impl Node {
 
     /// Runs `fog --json` against this node.
     pub fn run(&self, args: &[&str]) -> Output {
-        Command::new(fog())
+        fog_on(self.host.as_deref())
             .arg("--json")
             .arg("--data-dir")
             .arg(&self.dir)

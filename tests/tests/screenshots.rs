@@ -124,6 +124,7 @@ fn tell() -> Story {
         .unwrap()
         .clone());
 
+    let jobs = own_jobs(&ada);
     say(&bob, "Ada Lovelace", "Done already, and the numbers match. You have been paid.");
     ada.fog(&["chat", "read", "Bob Kahn"]);
     let message = say(&ada, "Bob Kahn", "Lovely. Same time tomorrow? There is a vote open, too.");
@@ -166,12 +167,54 @@ fn tell() -> Story {
         screen("compute", "compute", "job"),
         screen("new-job", "compute/new", "job-submit"),
         screen("job", format!("compute/{job}"), "job-output"),
+        Screen { look: Some("jobs-mine"), ..screen("jobs", "compute", "job") },
+        screen("job-pictures", format!("compute/{}", jobs.pictures), "job-file-preview"),
+        Screen {
+            look: Some("job-runs"),
+            ..screen("job-files", format!("compute/{}", jobs.pictures), "job-file-preview")
+        },
+        screen("job-array", format!("compute/{}", jobs.array), "job-array-summary"),
+        screen("job-failed", format!("compute/{}", jobs.failed), "job-log"),
+        screen("job-running", format!("compute/{}", jobs.running), "job-progress"),
         screen("earnings", "earnings", "journal-entry"),
         screen("settings", "settings", "fingerprint"),
         // Last, when cover traffic has run for a while.
         Screen { look: Some("cover"), ..screen("cover", "circuits", "traffic-cover") },
     ];
     Story { ada, _bob: bob, screens }
+}
+
+/// Ids of jobs that Ada's device runs for herself.
+struct OwnJobs {
+    pictures: String,
+    array: String,
+    failed: String,
+    running: String,
+}
+
+fn own_jobs(ada: &Node) -> OwnJobs {
+    let examples = fog_e2e::repository().join("examples");
+    let send = |name: &str, example: &str, options: &[&str]| {
+        let module = examples.join(example).join(format!("{example}.wasm"));
+        let mut args =
+            vec!["job", "submit", "--to", "me", "--name", name, "--wasm", module.to_str().unwrap()];
+        args.extend(options);
+        id(&ada.fog(&args))
+    };
+    let pictures = examples.join("thumbnails/pictures");
+    let pictures = send("Thumbnails", "thumbnails", &["--in", pictures.to_str().unwrap()]);
+    let film = ["--array", "0-23", "--", "--frames", "24", "--samples", "8"];
+    let array = send("A short film", "render-frames", &film);
+    let failed = send("Price of a swap", "monte-carlo", &["--", "--kind", "swap"]);
+    for job in [&pictures, &array] {
+        assert_eq!(ada.fog(&["job", "wait", job])["state"], "completed");
+    }
+    assert_eq!(ada.run(&["job", "wait", &failed]).status.code(), Some(1));
+    let running = send("An Asian option", "monte-carlo", &["--", "--kind", "asian", "--paths", "2000000000"]);
+    eventually("a long job to run", || {
+        (!ada.fog(&["job", "status", &running])["progress"].is_null()).then_some(())
+    });
+    OwnJobs { pictures, array, failed, running }
 }
 
 #[test]

@@ -53,6 +53,14 @@ pub(crate) async fn download(hash: &str, name: &str) -> Result<Option<String>, A
     }
 }
 
+/// What lies under a hash, to be looked into. Larger content than this is refused: it is for saving, not for showing.
+pub(crate) async fn read(hash: &str, most: u64) -> Result<web_sys::Blob, ApiError> {
+    match tauri::bridge() {
+        Some(bridge) => tauri::read(&bridge, hash, most).await,
+        None => http::read(hash, most).await,
+    }
+}
+
 /// Whether the app starts with the computer; none in a browser, where there is no app.
 pub(crate) async fn autostart() -> Option<Result<bool, ApiError>> {
     Some(tauri::autostart(&tauri::bridge()?).await)

@@ -31,6 +31,8 @@ pub fn read(json: &str) -> Option<Event> {
         "network" => EventBody::Network(part(data)?),
         "harvest" => EventBody::Harvest(part(data)?),
         "job" => EventBody::Job(part(data)?),
+        "job_log" => EventBody::JobLog(part(data)?),
+        "worker" => EventBody::Worker(part(data)?),
         "wallet" => EventBody::Wallet(part(data)?),
         "proposal" => EventBody::Proposal(part(data)?),
         "notice" => EventBody::Notice(part(data)?),
@@ -138,24 +140,14 @@ mod tests {
             id: "j".into(),
             name: "job".into(),
             mine: true,
-            peer: None,
-            peer_name: None,
             state: JobState::Running,
-            note: String::new(),
             input_bytes: 1,
             moved_bytes: 2,
             total_bytes: 3,
             created: 1.0,
-            started: None,
-            finished: None,
             fuel: Some(u64::MAX),
-            cpu_seconds: None,
             escrow: Amount(u128::MAX),
-            price: None,
-            output: None,
-            output_bytes: None,
-            output_preview: None,
-            limits: JobLimits::default(),
+            ..JobView::default()
         };
         let wallet = WalletView {
             balance: Amount::fog(1),
@@ -188,6 +180,21 @@ mod tests {
             my_power: Amount(1),
             votes: Vec::new(),
         };
+        let part = JobLogPart { id: "j".into(), offset: 5, next: 7, text: "a\n".into() };
+        let worker = WorkerView {
+            peer: None,
+            name: "this".into(),
+            online: true,
+            offer: None,
+            offered: Some(1.5),
+            reputation: ReputationView {
+                score: 0.5,
+                samples: 0,
+                tier: "none".into(),
+                valid_in_row: 0,
+                trusted: false,
+            },
+        };
         let notice = fog_api::Notice { level: NoticeLevel::Warning, text: "look".into() };
         let first = EventBody::State(state);
         match &first {
@@ -197,6 +204,8 @@ mod tests {
             | EventBody::Network(_)
             | EventBody::Harvest(_)
             | EventBody::Job(_)
+            | EventBody::JobLog(_)
+            | EventBody::Worker(_)
             | EventBody::Wallet(_)
             | EventBody::Proposal(_)
             | EventBody::Notice(_)
@@ -208,7 +217,9 @@ mod tests {
             EventBody::Message(message),
             EventBody::Network(network),
             EventBody::Harvest(Box::new(harvest)),
-            EventBody::Job(job),
+            EventBody::Job(Box::new(job)),
+            EventBody::JobLog(part),
+            EventBody::Worker(worker),
             EventBody::Wallet(wallet),
             EventBody::Proposal(proposal),
             EventBody::Notice(notice),

@@ -129,20 +129,31 @@ impl<T: Item> Keyed<T> {
         self.rows.set(rows);
     }
 
-    /// An event: adds an item or changes the row that has its id.
+    /// An event or a reply: adds an item or changes the row that has its id, unless more is known already.
     pub(crate) fn put(self, item: T) {
+        let known = self.row(item.id());
+        if known.is_some_and(|known| known.value.with_untracked(|old| item.outdated_by(old))) {
+            self.changes.update_value(|n| *n += 1);
+            return;
+        }
+        self.put_newer(item);
+    }
+
+    /// The row with this id. Not reactive.
+    pub(crate) fn row(self, id: &str) -> Option<Row<T>> {
+        self.rows.with_untracked(|rows| rows.iter().find(|r| r.id == id).cloned())
+    }
+
+    /// The same for what is newer than all that is known, whatever it says.
+    pub(crate) fn put_newer(self, item: T) {
         self.changes.update_value(|n| *n += 1);
-        let known = self.rows.with_untracked(|rows| rows.iter().find(|r| r.id == item.id()).cloned());
-        let Some(known) = known else {
+        let Some(known) = self.row(item.id()) else {
             self.rows.update(|rows| {
                 rows.push(row(item));
                 sort(rows);
             });
             return;
         };
-        if known.value.with_untracked(|old| item.outdated_by(old)) {
-            return;
-        }
         known.value.set(item);
         // Moving rows is rare, so the list itself changes only when it must.
         let ordered =
@@ -307,7 +318,11 @@ impl Item for JobView {
         known.state.is_final() && !self.state.is_final()
     }
     fn order(&self, other: &Self) -> Ordering {
-        newest_first((self.created, &self.id), (other.created, &other.id))
+        // Elements of one array stand in their order.
+        match (self.index, other.index) {
+            (Some(a), Some(b)) if self.parent == other.parent => a.cmp(&b),
+            _ => newest_first((self.created, &self.id), (other.created, &other.id)),
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //!                Tauri's IPC in the window, HTTP and a WebSocket in a browser
 //! ```
 //!
-//! [`route`], [`format`], [`words`], [`chart`], [`traffic`], [`hours`] and [`frame`] are pure and build anywhere; the rest needs a
+//! [`route`], [`format`], [`words`], [`chart`], [`traffic`], [`hours`], [`job_form`] and [`frame`] are pure and build anywhere; the rest needs a
 //! browser and builds for `wasm32-unknown-unknown` only. `cargo xtask ui` makes the files that a node serves. The marks that tests find
 //! elements by are listed in this package's README.
 
@@ -22,6 +22,7 @@ pub mod chart;
 pub mod format;
 pub mod frame;
 pub mod hours;
+pub mod job_form;
 pub mod route;
 pub mod traffic;
 pub mod words;
@@ -34,6 +35,8 @@ mod browser;
 mod components;
 #[cfg(target_arch = "wasm32")]
 mod core_link;
+#[cfg(target_arch = "wasm32")]
+mod files;
 #[cfg(target_arch = "wasm32")]
 mod keyed;
 #[cfg(target_arch = "wasm32")]

@@ -5,6 +5,7 @@
 
 use crate::browser;
 use crate::core_link::{self, News, call};
+use crate::files::Given;
 use crate::keyed::{Keyed, Single};
 use crate::route::Route;
 use crate::words::Tone;
@@ -79,6 +80,14 @@ pub(crate) struct Store {
     pub(crate) network: Single<NetworkView>,
     pub(crate) harvest: Single<HarvestView>,
     pub(crate) jobs: Keyed<JobView>,
+    /// Elements of the array that was looked at last, and other jobs that are in no list.
+    pub(crate) elements: Keyed<JobView>,
+    /// What a job wrote last.
+    pub(crate) job_log: RwSignal<Option<JobLogPart>>,
+    /// Rises when events may have been missed.
+    pub(crate) missed: RwSignal<u32>,
+    /// Files that were dropped for a new job, until the form takes them.
+    pub(crate) handed: RwSignal<Vec<Given>, LocalStorage>,
     pub(crate) wallet: Single<WalletView>,
     pub(crate) proposals: Keyed<ProposalView>,
     pub(crate) settings: Single<Settings>,
@@ -105,6 +114,10 @@ impl Store {
             network: Single::new(),
             harvest: Single::new(),
             jobs: Keyed::new(),
+            elements: Keyed::new(),
+            job_log: RwSignal::new(None),
+            missed: RwSignal::new(0),
+            handed: RwSignal::new_local(Vec::new()),
             wallet: Single::new(),
             proposals: Keyed::new(),
             settings: Single::new(),
@@ -193,13 +206,33 @@ impl Store {
             EventBody::Message(message) => self.put_message(message),
             EventBody::Network(network) => self.network.put(network),
             EventBody::Harvest(harvest) => self.harvest.put(*harvest),
-            EventBody::Job(job) => self.jobs.put(job),
+            EventBody::Job(job) => self.hear_job(*job),
             EventBody::Wallet(wallet) => self.wallet.put(wallet),
             EventBody::Proposal(proposal) => self.proposals.put(proposal),
             EventBody::Notice(notice) => self.notice(&notice),
-            EventBody::Resync => {}
+            // A part that is overtaken before it was seen is asked for again by its place.
+            EventBody::JobLog(part) => self.job_log.set(Some(part)),
+            EventBody::Worker(_) | EventBody::Resync => {}
         }
         self.overview_soon();
+    }
+
+    /// Events are told in order, so the last one is the newest: a job that had failed may have been tried again.
+    fn hear_job(self, job: JobView) {
+        if self.elements.row(&job.id).is_some() {
+            self.elements.put_newer(job);
+        } else if job.parent.is_none() {
+            self.jobs.put_newer(job);
+        }
+    }
+
+    /// A reply that brings a job: into the list that it belongs to.
+    pub(crate) fn put_job(self, job: JobView) {
+        if job.parent.is_some() || self.elements.row(&job.id).is_some() {
+            self.elements.put(job);
+        } else {
+            self.jobs.put(job);
+        }
     }
 
     /// The overview has no event of its own, so it is read again shortly after anything happened, while it shows.
@@ -224,6 +257,7 @@ impl Store {
         self.network.refresh(GetNetwork {});
         self.harvest.refresh(GetHarvest {});
         self.jobs.refresh(ListJobs {});
+        self.missed.update(|n| *n += 1);
         self.wallet.refresh(GetWallet {});
         self.proposals.refresh(ListProposals {});
         self.settings.refresh(GetSettings {});

@@ -62,9 +62,11 @@ pub fn job(state: JobState) -> (&'static str, Tone) {
         JobState::Pending => ("Pending", Tone::Calm),
         JobState::Scheduled => ("Scheduled", Tone::Active),
         JobState::Running => ("Running", Tone::Active),
+        JobState::Checkpointed => ("Paused", Tone::Calm),
         JobState::Completed => ("Completed", Tone::Good),
         JobState::Failed => ("Failed", Tone::Bad),
         JobState::Cancelled => ("Cancelled", Tone::Calm),
+        JobState::Preempted => ("Moved on", Tone::Calm),
     }
 }
 

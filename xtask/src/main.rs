@@ -3,6 +3,7 @@
 //! Cargo builds crates; a chore is what goes beyond that, such as turning the page into files that a node can
 //! serve. Each chore is a module with a `run` function, and everything they fetch or make lands in `target/`.
 
+mod examples;
 mod run;
 mod screenshots;
 mod setup;
@@ -22,6 +23,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Build the example jobs into examples/.
+    Examples(examples::Options),
     /// Install what is missing, build, and open the window (or run the node where there is no display).
     Run(run::Options),
     /// Draw every screen into target/screenshots.
@@ -34,6 +37,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
+        Chore::Examples(options) => examples::run(&options),
         Chore::Run(options) => run::run(&options),
         Chore::Screenshots(options) => screenshots::run(&options),
         Chore::Test(options) => test::run(&options),

@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Curl,
     /// A message bus, for tests of the sensors that ask services.
     Bus,
+    /// Container engines and a small program to put into an image, for tests of containers.
+    Containers,
 }
 
 /// Debian's packages (Ubuntu's have the same names), and a file that tells that each is there.
@@ -40,6 +42,7 @@ fn debian(need: Need) -> &'static [&'static str] {
         Need::Browser => &["chromium", "chromium-driver", "fonts-dejavu-core"],
         Need::Curl => &["curl"],
         Need::Bus => &["dbus-daemon"],
+        Need::Containers => &["docker.io", "podman", "runc", "busybox-static", "tini"],
     }
 }
 
@@ -108,7 +111,7 @@ fn installed(package: &str) -> bool {
     query.is_ok_and(|o| o.stdout.ends_with(b" installed"))
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"))
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test, with everything that they need.
 
+use crate::examples;
 use crate::setup::{self, Need};
 use crate::tools::{cargo, root, run as execute, say};
 use crate::ui;
@@ -27,6 +28,11 @@ struct Sum {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut needs = vec![Need::Build, Need::Window, Need::Curl, Need::Bus];
+    // Only root can start a container engine; others see in the output that these tests were left out.
+    let containers = cfg!(target_os = "linux") && setup::is_root();
+    if containers {
+        needs.push(Need::Containers);
+    }
     if !options.quick {
         needs.extend([Need::WindowTest, Need::Browser]);
     }
@@ -41,6 +47,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let page_target = crate::tools::target().join("ui");
     execute(cargo().args(page).arg(&page_target).args(deny))?;
 
+    say("the example jobs are what their sources give");
+    examples::run(&examples::Options { check: true })?;
+
     say("tests of the page's own parts");
     let mut sum = Sum::default();
     sum.add(
@@ -50,6 +59,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     execute(&mut everything("build"))?;
     let mut tests = everything("test");
     tests.arg("--no-fail-fast");
+    if containers {
+        tests.args(["--features", "fog-jobs/containers"]);
+    }
     if !options.quick {
         tests.env("TAURI_DRIVER", setup::cargo_tool("tauri-driver", "^2")?);
         tests.args(["--features", "fog-e2e/browser,fog-e2e/window"]);

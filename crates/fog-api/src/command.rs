@@ -1,7 +1,7 @@
 //! Commands and, for each, the type of its reply.
 
 use crate::view::*;
-use crate::{Amount, Hash, PeerId};
+use crate::{Amount, Hash, PeerId, Seconds};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A command together with the type of its reply.
@@ -142,38 +142,101 @@ commands! {
         /// True to work now.
         on: bool,
     } => HarvestView;
-    /// Jobs sent and jobs taken, the newest first.
+    /// Jobs sent and jobs taken, the newest first. An array is one entry; see [`ListJobElements`].
     ListJobs => Vec<JobView>;
-    /// One job.
+    /// The elements of an array, by index.
+    ListJobElements {
+        /// The array's id.
+        id: String,
+        /// Only elements with at least this index.
+        #[serde(default)]
+        from: u32,
+        /// At most this many, 1 to 500.
+        limit: u32,
+    } => Vec<JobView>;
+    /// One job: a single one, an array or an element of one.
     GetJob {
         /// Its id.
         id: String,
     } => JobView;
-    /// Run a WASM module somewhere else. Module and input are uploaded first.
+    /// Run a program on this device or on a contact's. Files are uploaded first. [`SubmitJob::wasm`] fills in the defaults.
     SubmitJob {
         /// A label for people.
         name: String,
-        /// The uploaded module.
-        module: Hash,
-        /// The uploaded input, given to the module as standard input.
-        input: Option<Hash>,
+        /// What runs.
+        program: JobProgram,
+        /// Standard input; none is an empty one.
+        #[serde(default)]
+        stdin: Option<JobSource>,
+        /// Files that the program finds below `/in`.
+        #[serde(default)]
+        inputs: Vec<JobInput>,
         /// Program arguments.
         #[serde(default)]
         args: Vec<String>,
-        /// Who is to run it; none chooses among the contacts.
-        to: Option<PeerId>,
+        /// Environment variables, name and value. An element of an array also gets `FOG_ARRAY_INDEX`.
+        #[serde(default)]
+        env: Vec<(String, String)>,
         /// Limits; the defaults are the baseline's.
         #[serde(default)]
         limits: JobLimits,
-        /// The most it may cost; this much is held in escrow. None: the price of running until the limit.
+        /// How much it matters: how many copies run, and the price.
+        #[serde(default)]
+        class: SlaClass,
+        /// The least level at which it may travel; none takes the level chosen for the contact.
+        #[serde(default)]
+        privacy: Option<PrivacyLevel>,
+        /// The time by which it must be done; it fails then.
+        #[serde(default)]
+        deadline: Option<Seconds>,
+        /// The most that one run may cost; this much is held in escrow. None: the price of running until the limit.
         #[serde(default)]
         price_limit: Option<Amount>,
+        /// Who may run it.
+        #[serde(default)]
+        to: JobTarget,
+        /// One element for each index.
+        #[serde(default)]
+        array: Option<JobArray>,
+        /// Ids of my jobs that must be completed first. Those whose output is an input need not be named.
+        #[serde(default)]
+        depends_on: Vec<String>,
+        /// It asks for the network; a device gives it only if its owner allows it.
+        #[serde(default)]
+        network: bool,
+        /// Seconds between checkpoints, at least 5; none is 60.
+        #[serde(default)]
+        checkpoint_seconds: Option<u32>,
     } => JobView;
-    /// Stop a job that I sent.
+    /// Stop a job that I sent, with all elements of an array; or one that runs here for somebody.
     CancelJob {
         /// Its id.
         id: String,
     } => JobView;
+    /// Try a failed or cancelled job again, from its last checkpoint if there is one. Of an array: those elements that
+    /// failed or were cancelled.
+    RetryJob {
+        /// Its id.
+        id: String,
+    } => JobView;
+    /// What a job has written to standard output and error so far. Events bring what comes later.
+    GetJobLog {
+        /// Its id.
+        id: String,
+        /// From this byte on.
+        #[serde(default)]
+        offset: u64,
+        /// At most this many bytes, 1 to 262,144.
+        limit: u32,
+    } => JobLog;
+    /// The outputs of a job that I sent, and the names of the files in its archive.
+    GetJobOutputs {
+        /// Its id.
+        id: String,
+    } => JobOutputs;
+    /// Who could run jobs: this device and the contacts of the same ledger, what they last said they offer, and how well
+    /// they did so far. Asks those again who have not said for a while; [`crate::EventBody::Worker`] brings the answers.
+    ListWorkers => Vec<WorkerView>;
 
     /// Balance, escrow and the journal.
     GetWallet => WalletView;
@@ -204,6 +267,30 @@ commands! {
         /// The new settings.
         settings: Settings,
     } => Settings;
+}
+
+impl SubmitJob {
+    /// A deterministic WASM module with every default: anyone may run it, once, with the baseline's limits.
+    pub fn wasm(name: impl Into<String>, module: impl Into<Hash>) -> Self {
+        Self {
+            name: name.into(),
+            program: JobProgram::Wasm { module: module.into(), deterministic: true },
+            stdin: None,
+            inputs: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            limits: JobLimits::default(),
+            class: SlaClass::default(),
+            privacy: None,
+            deadline: None,
+            price_limit: None,
+            to: JobTarget::default(),
+            array: None,
+            depends_on: Vec::new(),
+            network: false,
+            checkpoint_seconds: None,
+        }
+    }
 }
 
 #[cfg(test)]

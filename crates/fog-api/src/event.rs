@@ -28,7 +28,11 @@ pub enum EventBody {
     /// The harvester looked again.
     Harvest(Box<HarvestView>),
     /// A job is new or moved on.
-    Job(JobView),
+    Job(Box<JobView>),
+    /// A job wrote something.
+    JobLog(JobLogPart),
+    /// A possible worker said what it offers, or did well or badly.
+    Worker(WorkerView),
     /// The ledger changed.
     Wallet(WalletView),
     /// A proposal is new, was voted on or ended.

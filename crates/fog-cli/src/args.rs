@@ -1,10 +1,12 @@
 //! The command line.
 
 mod harvest;
+mod job;
 mod mixnet;
 mod network;
 
 pub(crate) use harvest::*;
+pub(crate) use job::{Class, JobCommand, State, SubmitArgs};
 pub(crate) use mixnet::*;
 pub(crate) use network::*;
 
@@ -192,63 +194,6 @@ pub(crate) enum ChatCommand {
 }
 
 #[derive(Subcommand)]
-pub(crate) enum JobCommand {
-    /// Send a WASM program (WASI preview 1) with its input.
-    Submit {
-        /// The module.
-        #[arg(long, value_name = "FILE")]
-        wasm: PathBuf,
-        /// What the program reads from standard input.
-        #[arg(long, value_name = "FILE")]
-        input: Option<PathBuf>,
-        /// Who is to run it: name or id. Else the contact heard from last.
-        #[arg(long)]
-        to: Option<String>,
-        /// A label; the module's file name by default.
-        #[arg(long)]
-        name: Option<String>,
-        /// Longest run, seconds.
-        #[arg(long, default_value_t = 300)]
-        seconds: u32,
-        /// Memory, MiB.
-        #[arg(long, default_value_t = 512)]
-        memory: u32,
-        /// The most it may cost, FOG.
-        #[arg(long, value_name = "FOG")]
-        price_limit: Option<fog_api::Amount>,
-        /// Wait for the end and print the output.
-        #[arg(long)]
-        wait: bool,
-        /// Arguments of the program.
-        #[arg(last = true)]
-        args: Vec<String>,
-    },
-    /// List jobs, or show one.
-    Status {
-        /// The job's id.
-        id: Option<String>,
-    },
-    /// Wait for a job's end.
-    Wait {
-        /// The job's id.
-        id: String,
-    },
-    /// Write a job's output to a file, or to standard output.
-    Get {
-        /// The job's id.
-        id: String,
-        /// The file.
-        #[arg(long, short = 'o', value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
-    /// Stop a job.
-    Cancel {
-        /// The job's id.
-        id: String,
-    },
-}
-
-#[derive(Subcommand)]
 pub(crate) enum DaoCommand {
     /// List proposals, or show one with its votes.
     List {
@@ -337,6 +282,8 @@ pub(crate) struct BenchArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum BenchName {
+    /// Jobs: start, speed against wasmtime, how many a second, checkpoints, whether the device's owner notices.
+    Compute,
     /// Message round trips, memory, cold start, job overhead.
     Skeleton,
     /// A whole mixnet in processes: latency over three and five relays, the relays' delays, a client's cost.

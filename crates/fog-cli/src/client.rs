@@ -73,12 +73,17 @@ impl Client {
     /// Uploads a file, which gives its hash.
     pub(crate) fn upload(&self, path: &Path) -> Result<Hash> {
         let file = std::fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        self.upload_reader(file)
+    }
+
+    /// Uploads everything that a reader gives.
+    pub(crate) fn upload_reader(&self, from: impl std::io::Read + Send + 'static) -> Result<Hash> {
         let url = format!("{}/api/blobs", self.access.url);
         let sent = self
             .agent
             .post(&url)
             .header("authorization", self.bearer())
-            .send(ureq::SendBody::from_owned_reader(file));
+            .send(ureq::SendBody::from_owned_reader(from));
         self.reply(sent)?.read_json().context("the node's reply makes no sense")
     }
 

@@ -24,6 +24,7 @@ mod windows;
 use crate::Readings;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a reading depends on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,6 +35,9 @@ pub struct Ask<'a> {
     pub programs: &'a [String],
     /// True if this process runs jobs in processes of its own, whose share of the load is to be told.
     pub working: bool,
+    /// CPU time that jobs have used so far in processes that are not below this one: containers are their engine's
+    /// children. It only grows. Linux only.
+    pub outside: Duration,
 }
 
 /// Something that can tell how a device fares.

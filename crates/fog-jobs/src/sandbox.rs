@@ -1,198 +1,159 @@
-//! Runs a module in a child process and watches it. This is the node's side; [`crate::worker`] is the child's.
+//! Runs a WASM program in a child process and watches it. This is the node's side; [`crate::worker`] is the child's.
 //!
-//! The child gets an empty environment, the scratch folder as its current one, a pipe in and a pipe out, and no other
-//! open file. It opens the three files of the job, locks itself down (see [`crate::worker`]), and only then looks at the
-//! module. It leads its own process group and dies with the node: the system kills it, and it also ends when its input
-//! pipe closes.
+//! The child gets an empty environment, a pipe in and a pipe out, and no other open file. It opens the files of the job,
+//! locks itself down (see [`crate::worker`]), and only then looks at the module. It leads its own process group and dies
+//! with the node: the system kills it, and it also ends when its input pipe closes. It serves one job; the next one's
+//! process is made ready meanwhile ([`pool`]). Native code is kept ([`cache`]) in files that no worker can write.
 //!
 //! **Time.** `limits.seconds` bounds the running time without the pauses that the owner imposes: a job that is given
 //! a quarter of a core for its device's heat has four times the wall time. The child keeps the limit itself; should it
 //! hang, the node kills it when its share of time, integrated, has exceeded the limit by [`GRACE`].
+//!
+//! **Checkpoints.** The child writes each into the same file, changed pages only; the node copies it, so that what is handed
+//! on can neither change nor be half-written, and tells the child that it may go on to the next.
 
+mod cache;
 mod caps;
+mod listen;
+mod outcome;
+mod pool;
 pub(crate) mod protocol;
 mod spawn;
 
-use crate::spec::Limits;
-use protocol::{Finished, FromWorker, Start, ToWorker};
-use serde::{Deserialize, Serialize};
+use crate::run::{Events, Program, RunError, RunHandle, RunOutcome, RunRequest};
+use crate::spec::Hash;
+use cache::Cache;
+use listen::{Ended, Listener};
+use pool::Pool;
+use protocol::{Start, ToWorker};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::io::AsyncReadExt;
+use tokio::process::Child;
 
 /// How long past its limit a child may live before it is killed.
 pub const GRACE: Duration = Duration::from_secs(10);
+/// How long a program may take to come to a point where it can be put away.
+pub const PREEMPT_GRACE: Duration = Duration::from_secs(10);
 
 /// Bytes kept of what a program, or a dying child, wrote to standard error.
 pub(crate) const STDERR_TAIL: usize = 8 * 1024;
+/// Most inputs of a run.
+const MAX_INPUTS: usize = 1024;
 
-/// What to run.
-#[derive(Debug, Clone)]
-pub struct RunRequest {
-    /// The module's file.
-    pub module: PathBuf,
-    /// Standard input's file; none is an empty input.
-    pub input: Option<PathBuf>,
-    /// Program arguments, without the program's name.
-    pub args: Vec<String>,
-    /// Limits.
-    pub limits: Limits,
-    /// A folder for this run alone; made if it is not there. The output is written here.
-    pub scratch: PathBuf,
+/// Which engine runs WASM.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// wasmtime: compiles to native code.
+    #[default]
+    Jit,
+    /// wasmi: interprets, where code made at run time is forbidden. Runs core modules only.
+    Interpreter,
 }
 
-/// A program that came to its end, with whatever exit code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunOutcome {
-    /// The exit code; 0 is success.
-    pub exit_code: i32,
-    /// What it wrote to standard output.
-    pub output: PathBuf,
-    /// The end of what it wrote to standard error.
-    pub stderr_tail: String,
-    /// Fuel used: the same number on every machine.
-    pub fuel: u64,
-    /// CPU time, milliseconds, at most `wall_ms`.
-    pub cpu_ms: u64,
-    /// Running time without imposed pauses, milliseconds, at most the limit.
-    pub wall_ms: u64,
-    /// Most bytes of linear memory at one time.
-    pub memory_peak: u64,
-}
-
-/// Why a run has no outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum RunError {
-    /// The file is no WASM module that can be run.
-    #[error("this is not a WASM program that can run here: {0}")]
-    NotWasm(String),
-    /// The program did something that WASM forbids.
-    #[error("the program crashed: {0}")]
-    Trap(String),
-    /// The time limit was reached.
-    #[error("the program did not end within its {0} s")]
-    TimeLimit(u32),
-    /// The memory limit was reached.
-    #[error("the program asked for more memory than its {0} bytes")]
-    MemoryLimit(u64),
-    /// The output limit was reached.
-    #[error("the program wrote more than its {0} bytes of output")]
-    OutputLimit(u64),
-    /// The program asked for something that jobs do not get.
-    #[error("the program asked for something that jobs are not given: {0}")]
-    Denied(String),
-    /// The run was cancelled.
-    #[error("the run was cancelled")]
-    Cancelled,
-    /// The worker process ended without a word.
-    #[error("the worker process died: {0}")]
-    WorkerDied(String),
-    /// The device could not do its part: a full disk, a missing file.
-    #[error("this device could not run the job: {0}")]
-    Device(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Control {
-    share: u32,
-    cancelled: bool,
-}
-
-/// Steers a run while it lasts. Clones steer the same run.
-#[derive(Debug, Clone)]
-pub struct RunHandle {
-    control: Arc<watch::Sender<Control>>,
-}
-
-impl RunHandle {
-    /// A handle for a run that starts with this share of one core, 0 to 1.
-    pub fn new(cpu_share: f64) -> Self {
-        let control = Control { share: permille(cpu_share), cancelled: false };
-        Self { control: Arc::new(watch::Sender::new(control)) }
-    }
-
-    /// Changes the share of one core, 0 to 1. At 0 the run pauses, within some hundredths of a second, without losing
-    /// anything.
-    pub fn set_share(&self, cpu_share: f64) {
-        self.control.send_if_modified(|control| {
-            let share = permille(cpu_share);
-            let changed = control.share != share;
-            control.share = share;
-            changed
-        });
-    }
-
-    /// Kills the run, which then ends in [`RunError::Cancelled`].
-    pub fn cancel(&self) {
-        self.control.send_modify(|control| control.cancelled = true);
-    }
-}
-
-fn permille(share: f64) -> u32 {
-    // Not a number counts as a pause.
-    (share.clamp(0.0, 1.0) * 1000.0).round() as u32
-}
-
-/// Starts worker processes.
+/// Starts worker processes. Clones share what is kept ready.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    command: Arc<[OsString]>,
+    pool: Pool,
+    cache: Option<Cache>,
+    engine: EngineKind,
 }
 
 impl Sandbox {
     /// `worker_command` is a program and its arguments which calls [`crate::worker::main`], for instance
     /// `["/usr/bin/fog", "worker"]`.
     pub fn new(worker_command: Vec<OsString>) -> Self {
-        Self { command: worker_command.into() }
+        let engine = if cfg!(target_os = "ios") { EngineKind::Interpreter } else { EngineKind::Jit };
+        Self { pool: Pool::new(worker_command.into()), cache: None, engine }
     }
 
-    /// Runs a module to its end. Dropping the future kills the child.
+    /// Keeps native code in this folder, which is made readable for its owner alone.
+    ///
+    /// # Errors
+    /// The folder or its key cannot be made or read.
+    pub fn with_cache(mut self, folder: impl Into<PathBuf>) -> io::Result<Self> {
+        self.cache = Some(Cache::open(folder.into())?);
+        Ok(self)
+    }
+
+    /// Runs programs with this engine.
+    #[must_use]
+    pub fn with_engine(mut self, engine: EngineKind) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Makes a worker process ready, so that the next job starts at once. It is let go after a minute without a job.
+    pub async fn warm(&self) {
+        self.pool.warm().await;
+    }
+
+    /// Runs a program to its end. Dropping the future kills the child.
     ///
     /// # Errors
     /// [`RunError`] says in plain words why there is no outcome.
-    pub async fn run(&self, request: RunRequest, handle: &RunHandle) -> Result<RunOutcome, RunError> {
-        let mut control = handle.control.subscribe();
+    pub async fn run(
+        &self,
+        request: RunRequest,
+        handle: &RunHandle,
+        events: Events,
+    ) -> Result<RunOutcome, RunError> {
+        let mut control = handle.subscribe();
         let now = *control.borrow_and_update();
         if now.cancelled {
             return Err(RunError::Cancelled);
         }
+        if now.preempt {
+            return Err(RunError::Preempted { checkpoint: None });
+        }
         let limits = request.limits;
-        let output = prepare(&request.scratch)?;
-        let start = ToWorker::Start(Start {
-            module: text(&request.module)?,
-            input: request.input.as_deref().map(text).transpose()?,
-            output: text(&output)?,
-            args: request.args,
-            limits,
-            share: now.share,
-        });
+        let paths = Paths::new(&request.scratch);
+        let cache = self.cache.clone().filter(|_| self.engine == EngineKind::Jit);
+        let (start, paths) = {
+            let interpreter = self.engine == EngineKind::Interpreter;
+            let share = now.share;
+            // Files are made and hashed, perhaps large ones.
+            let made = tokio::task::spawn_blocking(move || {
+                let start = prepare(&request, &paths, cache.as_ref(), interpreter, share)?;
+                Ok::<_, RunError>((start, paths))
+            });
+            made.await.map_err(|e| RunError::Device(e.to_string()))??
+        };
 
-        let mut child = spawn::spawn(&self.command, &request.scratch)
+        let mut child = self
+            .pool
+            .take()
             .await
             .map_err(|e| RunError::Device(format!("the worker process cannot be started: {e}")))?;
         let group = Group(child.id());
-        let shares = handle.control.subscribe();
-        let _confined = caps::confine(&child, limits.memory_bytes, shares, |control| control.share);
-        let (Some(mut stdin), Some(stdout), Some(stderr)) =
+        // `/out` lies in the worker's memory, and is copied once for a checkpoint.
+        let held = limits.memory_bytes.saturating_add(limits.output_bytes.saturating_mul(2));
+        // A paused program that is to be put away must run on for a moment.
+        let _confined = caps::confine(&child, held, handle.subscribe(), |control| {
+            if control.preempt { 1000 } else { control.share }
+        });
+        let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(RunError::Device("the worker process has no pipes".into()));
         };
         let stderr = tokio::spawn(tail(stderr));
-
-        let ended = async {
-            // A child that dies at once breaks the pipe; what it said, or how it died, tells more than that.
-            let _ = send(&mut stdin, &start).await;
-            listen(stdout, stdin, &mut control, limits, now.share).await
-        }
-        .await;
+        let mut listener = Listener {
+            limits,
+            paths: &paths,
+            events,
+            cache: self.cache.clone().map(|cache| (cache, cached(&start.hash, start.deterministic))),
+            pool: self.pool.clone(),
+            last: None,
+            number: None,
+            copies: Vec::new(),
+        };
+        let start = ToWorker::Start(Box::new(start));
+        let ended = listener.listen(start, stdout, stdin, &mut control, now).await;
+        let last = listener.last.take();
         let finished = match ended {
             Ended::Done(result) => {
                 let _ = settle(&mut child, &group).await;
@@ -206,94 +167,142 @@ impl Sandbox {
             Ended::Silent(reason) => {
                 let status = settle(&mut child, &group).await;
                 let tail = stderr.await.unwrap_or_default();
-                Err(died(status, &reason, &tail, limits))
+                Err(outcome::died(status, &reason, &tail, limits))
             }
-        }?;
-        outcome(finished, output, limits)
-    }
-}
-
-/// How listening to a child ended.
-enum Ended {
-    Done(Result<Finished, RunError>),
-    Killed(RunError),
-    Silent(String),
-}
-
-/// Listens until the child is done, is silent for good, is cancelled or has used up its time.
-async fn listen(
-    mut stdout: ChildStdout,
-    mut stdin: ChildStdin,
-    control: &mut watch::Receiver<Control>,
-    limits: Limits,
-    mut share: u32,
-) -> Ended {
-    // A task of its own, since reading a frame must not be cut off half-way.
-    let (frames, mut received) = tokio::sync::mpsc::channel(4);
-    tokio::spawn(async move {
-        loop {
-            let frame = receive(&mut stdout).await;
-            let last = frame.is_err();
-            if frames.send(frame).await.is_err() || last {
-                return;
-            }
-        }
-    });
-    let allowance = Duration::from_secs(limits.seconds.into()) + GRACE;
-    let mut used = Duration::ZERO;
-    let mut since = Instant::now();
-    let mut steerable = true;
-    loop {
-        let left = if share == 0 {
-            Duration::from_secs(3600)
-        } else {
-            allowance.saturating_sub(used) * 1000 / share
         };
-        tokio::select! {
-            frame = received.recv() => match frame {
-                Some(Ok(FromWorker::Locked(locks))) => {
-                    tracing::debug!(%locks, "a worker process is locked down");
-                }
-                Some(Ok(FromWorker::Done(result))) => return Ended::Done(result),
-                Some(Err(error)) => return Ended::Silent(error.to_string()),
-                None => return Ended::Silent("its pipe closed".into()),
-            },
-            changed = control.changed(), if steerable => {
-                if changed.is_err() {
-                    steerable = false;
-                }
-                let now = *control.borrow_and_update();
-                if now.cancelled {
-                    return Ended::Killed(RunError::Cancelled);
-                }
-                used += since.elapsed() * share / 1000;
-                since = Instant::now();
-                share = now.share;
-                // If the pipe is broken, the other branch learns why.
-                let _ = send(&mut stdin, &ToWorker::Share(share)).await;
-            }
-            () = tokio::time::sleep(left) => {
-                used += since.elapsed() * share / 1000;
-                since = Instant::now();
-                if used >= allowance {
-                    return Ended::Killed(RunError::TimeLimit(limits.seconds));
-                }
-            }
+        match finished {
+            Ok(finished) => outcome::outcome(finished, &paths, limits),
+            // Whatever state there is to go on from.
+            Err(RunError::Preempted { .. }) => Err(RunError::Preempted { checkpoint: last }),
+            Err(error) => Err(error),
         }
     }
 }
 
-async fn send(stdin: &mut ChildStdin, message: &ToWorker) -> std::io::Result<()> {
-    stdin.write_all(&protocol::frame(message)?).await?;
-    stdin.flush().await
+/// The files of a run.
+#[derive(Debug, Clone)]
+struct Paths {
+    scratch: PathBuf,
+    stdout: PathBuf,
+    files: PathBuf,
+    /// Where the child writes checkpoints.
+    checkpoint: PathBuf,
+    /// Where the child writes native code.
+    compiled: PathBuf,
 }
 
-async fn receive(stdout: &mut ChildStdout) -> std::io::Result<FromWorker> {
-    let mut header = [0; 4];
-    stdout.read_exact(&mut header).await?;
-    let mut body = vec![0; protocol::body_len(header)?];
-    stdout.read_exact(&mut body).await?;
-    protocol::parse(&body)
+impl Paths {
+    fn new(scratch: &Path) -> Self {
+        Self {
+            scratch: scratch.to_owned(),
+            stdout: scratch.join("stdout"),
+            files: scratch.join("files.tar"),
+            checkpoint: scratch.join("checkpoint"),
+            compiled: scratch.join("compiled"),
+        }
+    }
+
+    /// The copy of a checkpoint.
+    fn numbered(&self, number: u32) -> PathBuf {
+        self.scratch.join(format!("checkpoint-{number}"))
+    }
+}
+
+/// Makes the scratch folder with its empty files, hashes the module, looks for its native code.
+fn prepare(
+    request: &RunRequest,
+    paths: &Paths,
+    cache: Option<&Cache>,
+    interpreter: bool,
+    share: u32,
+) -> Result<Start, RunError> {
+    let Program::Wasm { module, deterministic } = &request.program else {
+        return Err(RunError::Unsupported("the sandbox runs WASM only".into()));
+    };
+    if request.inputs.len() > MAX_INPUTS {
+        return Err(RunError::Unsupported(format!("it has more than {MAX_INPUTS} inputs")));
+    }
+    let refused = |path: &Path, e: io::Error| RunError::Device(format!("{}: {e}", path.display()));
+    let hash = hash(module).map_err(|e| refused(module, e))?;
+    fs::create_dir_all(&paths.scratch).map_err(|e| refused(&paths.scratch, e))?;
+    for path in [&paths.stdout, &paths.files, &paths.checkpoint, &paths.compiled] {
+        empty(path).map_err(|e| refused(path, e))?;
+    }
+    let compiled = cache.and_then(|cache| cache.find(&cached(&hash, *deterministic)));
+    let inputs = request.inputs.iter().map(|input| Ok((input.name.clone(), text(&input.file)?)));
+    Ok(Start {
+        module: text(module)?,
+        hash,
+        keep: match (&compiled, cache) {
+            (None, Some(_)) => Some(text(&paths.compiled)?),
+            _ => None,
+        },
+        compiled: compiled.as_deref().map(text).transpose()?,
+        stdin: request.stdin.as_deref().map(text).transpose()?,
+        stdout: text(&paths.stdout)?,
+        files: text(&paths.files)?,
+        checkpoint: text(&paths.checkpoint)?,
+        resume: request.resume.as_deref().map(text).transpose()?,
+        inputs: inputs.collect::<Result<_, RunError>>()?,
+        args: request.args.clone(),
+        env: request.env.clone(),
+        limits: request.limits,
+        share,
+        deterministic: *deterministic,
+        interpreter,
+        network: request.network,
+        checkpoint_every_ms: request
+            .checkpoint_every
+            .map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX)),
+    })
+}
+
+/// Under what a module's native code is kept: a deterministic run compiles another module (see `worker::canonical`).
+fn cached(module: &Hash, deterministic: bool) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(module).update(&[u8::from(deterministic)]);
+    *hasher.finalize().as_bytes()
+}
+
+fn hash(path: &Path) -> io::Result<Hash> {
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// Opens a file that a child may have replaced: an ordinary one, not what a link leads to.
+fn open_plain(path: &Path) -> io::Result<fs::File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        // Nor does a pipe in its place hold us up.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
+    }
+    let file = options.open(path)?;
+    if !fs::symlink_metadata(path)?.is_file() || !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not an ordinary file"));
+    }
+    Ok(file)
+}
+
+/// An empty file, not what somebody may have put there.
+fn empty(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).open(path).map(drop)
+}
+
+fn text(path: &Path) -> Result<String, RunError> {
+    // The worker has another current folder.
+    let absolute = std::path::absolute(path).map_err(|e| RunError::Device(e.to_string()))?;
+    absolute
+        .to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| RunError::Device(format!("the path {} is not valid Unicode", path.display())))
 }
 
 /// Keeps the end of what the child writes to standard error.
@@ -309,74 +318,13 @@ async fn tail(mut stderr: tokio::process::ChildStderr) -> String {
 }
 
 /// Waits a moment for a silent child's own end, then kills it.
-async fn settle(child: &mut Child, group: &Group) -> Option<ExitStatus> {
+async fn settle(child: &mut Child, group: &Group) -> Option<std::process::ExitStatus> {
     if let Ok(status) = tokio::time::timeout(Duration::from_secs(2), child.wait()).await {
         return status.ok();
     }
     group.kill();
     let _ = child.start_kill();
     child.wait().await.ok()
-}
-
-/// Reads the cause out of the way in which a child died.
-fn died(status: Option<ExitStatus>, reason: &str, stderr: &str, limits: Limits) -> RunError {
-    #[cfg(unix)]
-    {
-        use rustix::process::Signal;
-        use std::os::unix::process::ExitStatusExt;
-        match status.and_then(|status| status.signal()).and_then(Signal::from_named_raw) {
-            Some(Signal::XCPU) => return RunError::TimeLimit(limits.seconds),
-            Some(Signal::XFSZ) => return RunError::OutputLimit(limits.output_bytes),
-            _ => {}
-        }
-    }
-    if stderr.contains("memory allocation of") {
-        return RunError::MemoryLimit(limits.memory_bytes);
-    }
-    let how = status.map_or_else(|| reason.to_owned(), |status| status.to_string());
-    RunError::WorkerDied(if stderr.is_empty() { how } else { format!("{how}: {stderr}") })
-}
-
-/// Makes the scratch folder and an empty output in it.
-fn prepare(scratch: &Path) -> Result<PathBuf, RunError> {
-    let refused = |e: std::io::Error| RunError::Device(format!("{}: {e}", scratch.display()));
-    fs::create_dir_all(scratch).map_err(refused)?;
-    let output = scratch.join("output");
-    match fs::remove_file(&output) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(refused(e)),
-        _ => {}
-    }
-    OpenOptions::new().write(true).create_new(true).open(&output).map_err(refused)?;
-    Ok(output)
-}
-
-/// Checks what the child claims against what can be checked here.
-fn outcome(finished: Finished, output: PathBuf, limits: Limits) -> Result<RunOutcome, RunError> {
-    let meta = fs::symlink_metadata(&output)
-        .map_err(|e| RunError::WorkerDied(format!("its output is gone: {e}")))?;
-    if !meta.is_file() {
-        return Err(RunError::WorkerDied("its output is not an ordinary file".into()));
-    }
-    if meta.len() > limits.output_bytes {
-        return Err(RunError::OutputLimit(limits.output_bytes));
-    }
-    // Never billed above the limits, even if the last pause came a few milliseconds late.
-    let wall_ms = finished.wall_ms.min(u64::from(limits.seconds) * 1000);
-    Ok(RunOutcome {
-        exit_code: finished.exit_code,
-        output,
-        stderr_tail: finished.stderr_tail,
-        fuel: finished.fuel,
-        cpu_ms: finished.cpu_ms.min(wall_ms),
-        wall_ms,
-        memory_peak: finished.memory_peak.min(limits.memory_bytes),
-    })
-}
-
-fn text(path: &Path) -> Result<String, RunError> {
-    path.to_str()
-        .map(str::to_owned)
-        .ok_or_else(|| RunError::Device(format!("the path {} is not valid Unicode", path.display())))
 }
 
 /// The child's process group, killed when this is dropped.

@@ -9,13 +9,26 @@
 //!
 //! Persons are Ed25519 public keys, hashes are BLAKE3. Everything here may come from a stranger: lengths are checked
 //! before decoding, and [`JobSpec::validate`] before anything is done with it.
+//!
+//! [`Receipt`] and [`Settlement`] have kept their form since the first version, so that the ledgers of all versions
+//! can check each other's payments: where a job now has several inputs or outputs, the receipt holds one hash over them
+//! ([`JobSpec::inputs_hash`], [`Outputs::hash`]), which for a single one is that one's own.
 
+mod blob;
 mod codec;
+mod limits;
+pub(crate) mod old;
+mod outputs;
+mod program;
 mod receipt;
 #[cfg(test)]
 mod tests;
 
+pub use blob::{BlobRef, CHUNK_BYTES, MAX_BLOB_BYTES};
 pub(crate) use codec::{decode, encode};
+pub use limits::{Class, Limits, MAX_MEMORY_BYTES, MAX_SECONDS};
+pub use outputs::{Checkpoint, Outputs, commitment};
+pub use program::{Image, Input, MAX_INPUTS, Program, check_input_names};
 pub use receipt::{Receipt, Settlement, SignedReceipt, Usage};
 
 use codec::{sign, verify};
@@ -29,24 +42,20 @@ pub type Person = [u8; 32];
 /// A BLAKE3 hash.
 pub type Hash = [u8; 32];
 
-/// Bytes of a chunk; a blob's last chunk may be shorter.
-pub const CHUNK_BYTES: u64 = 256 * 1024;
-/// Most bytes of one blob, so that a specification with two chunk lists stays under [`MAX_SPEC_BYTES`].
-pub const MAX_BLOB_BYTES: u64 = 256 * 1024 * 1024;
 /// Most bytes of an encoded [`SignedSpec`].
-pub const MAX_SPEC_BYTES: usize = 128 * 1024;
+pub const MAX_SPEC_BYTES: usize = 224 * 1024;
+/// Most chunks of all blobs of a job together, so that its specification stays under [`MAX_SPEC_BYTES`]: 1 GiB.
+pub const MAX_CHUNKS: usize = 4096;
 /// Most bytes of a job's name.
 pub const MAX_NAME_BYTES: usize = 200;
-/// Most arguments of a job.
+/// Most arguments of a job, and most environment variables.
 pub const MAX_ARGS: usize = 256;
-/// Most bytes of all arguments together.
+/// Most bytes of all arguments together, and of all environment variables.
 pub const MAX_ARGS_BYTES: usize = 32 * 1024;
-/// Longest time limit, seconds: a day.
-pub const MAX_SECONDS: u32 = 24 * 3600;
-/// Largest memory limit, bytes: the baseline's 16 GiB.
-pub const MAX_MEMORY_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+/// Shortest time between two checkpoints, seconds.
+pub const MIN_CHECKPOINT_SECONDS: u32 = 5;
 
-const SPEC_DOMAIN: &[u8] = b"fog-jobs/spec/1\0";
+const SPEC_DOMAIN: &[u8] = b"fog-jobs/spec/2\0";
 
 /// Why a paper is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,101 +89,7 @@ pub enum SpecError {
     },
 }
 
-/// A content-addressed piece of data: a module, an input or an output.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct BlobRef {
-    /// BLAKE3 of the whole content.
-    pub hash: Hash,
-    /// Bytes.
-    pub size: u64,
-    /// BLAKE3 of each chunk of [`CHUNK_BYTES`], in order.
-    pub chunks: Vec<Hash>,
-}
-
-impl BlobRef {
-    /// How many chunks `size` bytes make.
-    pub fn chunk_count(size: u64) -> u64 {
-        size.div_ceil(CHUNK_BYTES)
-    }
-
-    /// Bytes of chunk `index`; none if there is no such chunk.
-    pub fn chunk_len(&self, index: u32) -> Option<usize> {
-        let start = u64::from(index).checked_mul(CHUNK_BYTES)?;
-        if start >= self.size {
-            return None;
-        }
-        usize::try_from((self.size - start).min(CHUNK_BYTES)).ok()
-    }
-
-    /// Checks that size and chunk list agree and stay under the cap.
-    ///
-    /// # Errors
-    /// [`SpecError::Invalid`] says which number is wrong.
-    pub fn validate(&self) -> Result<(), SpecError> {
-        if self.size > MAX_BLOB_BYTES {
-            return Err(invalid(format!(
-                "a blob of {} bytes is larger than the {MAX_BLOB_BYTES} allowed",
-                self.size
-            )));
-        }
-        let expected = Self::chunk_count(self.size);
-        if self.chunks.len() as u64 != expected {
-            return Err(invalid(format!(
-                "a blob of {} bytes has {expected} chunks, not {}",
-                self.size,
-                self.chunks.len()
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// What a job may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Running time in seconds: wall time without the pauses that the worker's owner imposes.
-    pub seconds: u32,
-    /// Linear memory in bytes, all memories together.
-    pub memory_bytes: u64,
-    /// Bytes on standard output.
-    pub output_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { seconds: 300, memory_bytes: 512 * 1024 * 1024, output_bytes: 64 * 1024 * 1024 }
-    }
-}
-
-impl Limits {
-    /// Checks the limits against the protocol's bounds.
-    ///
-    /// # Errors
-    /// [`SpecError::Invalid`] names the limit.
-    pub fn validate(&self) -> Result<(), SpecError> {
-        if self.seconds == 0 || self.seconds > MAX_SECONDS {
-            return Err(invalid(format!(
-                "the time limit must be 1 to {MAX_SECONDS} s, not {}",
-                self.seconds
-            )));
-        }
-        if self.memory_bytes < 64 * 1024 || self.memory_bytes > MAX_MEMORY_BYTES {
-            return Err(invalid(format!(
-                "the memory limit must be 64 KiB to 16 GiB, not {} bytes",
-                self.memory_bytes
-            )));
-        }
-        if self.output_bytes > MAX_BLOB_BYTES {
-            return Err(invalid(format!(
-                "the output limit must be at most {MAX_BLOB_BYTES} bytes, not {}",
-                self.output_bytes
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// What a submitter asks for.
+/// What a submitter asks one worker for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// Its id.
@@ -183,14 +98,34 @@ pub struct JobSpec {
     pub submitter: Person,
     /// A label for people.
     pub name: String,
-    /// The WASM module, a WASI command (`_start`).
-    pub module: BlobRef,
+    /// What runs.
+    pub program: Program,
     /// Standard input; none is an empty one.
-    pub input: Option<BlobRef>,
+    pub stdin: Option<BlobRef>,
+    /// Files below `/in`.
+    pub inputs: Vec<Input>,
     /// Program arguments, without the program's name.
     pub args: Vec<String>,
+    /// Environment variables, name and value.
+    pub env: Vec<(String, String)>,
     /// What it may use.
     pub limits: Limits,
+    /// How much it matters, which decides the price.
+    pub class: Class,
+    /// The least level at which its messages travel, as the network's numbers: 1 private, 2 confidential, 3 secret; 0 is
+    /// whatever the two persons chose.
+    pub privacy: u8,
+    /// It asks for the network.
+    pub network: bool,
+    /// The result is wanted by this time, milliseconds since 1970.
+    pub deadline_ms: Option<u64>,
+    /// Seconds between checkpoints.
+    pub checkpoint_seconds: u32,
+    /// Where to go on from.
+    pub resume: Option<Checkpoint>,
+    /// The result is first committed to by its hash and handed over when asked for. Such a run is compared with others of
+    /// the same job, so it is not moved: it takes checkpoints for its own device only.
+    pub sealed: bool,
     /// The most it may cost, in 10^-18 FOG. This much is held in escrow.
     pub price_limit: u128,
     /// When it was made, milliseconds since 1970.
@@ -198,9 +133,37 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// Bytes of module and input.
+    /// All that must be at the worker before it can start: program, standard input, files, checkpoint.
+    pub fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
+        let data = self.stdin.iter().chain(self.inputs.iter().map(|input| &input.blob));
+        self.program.blob().into_iter().chain(data).chain(self.resume.iter().map(|c| &c.blob))
+    }
+
+    /// Bytes of [`blobs`](Self::blobs).
     pub fn input_bytes(&self) -> u64 {
-        self.module.size.saturating_add(self.input.as_ref().map_or(0, |input| input.size))
+        self.blobs().fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    /// One hash over standard input and files. None if there are none; that of standard input if it is alone.
+    pub fn inputs_hash(&self) -> Option<Hash> {
+        if self.inputs.is_empty() {
+            return self.stdin.as_ref().map(|stdin| stdin.hash);
+        }
+        let mut hasher = blake3::Hasher::new_derive_key("fog-jobs 2 inputs");
+        hasher.update(&[u8::from(self.stdin.is_some())]);
+        hasher.update(&self.stdin.as_ref().map_or([0; 32], |stdin| stdin.hash));
+        for input in &self.inputs {
+            hasher.update(&(input.name.len() as u64).to_le_bytes());
+            hasher.update(input.name.as_bytes());
+            hasher.update(&input.blob.hash);
+        }
+        Some(*hasher.finalize().as_bytes())
+    }
+
+    /// The most that a run within the limits can still cost.
+    pub fn price_ceiling(&self) -> u128 {
+        let done_ms = self.resume.as_ref().map_or(0, |resume| resume.wall_ms);
+        crate::price::price_ceiling(&self.limits, self.class, done_ms)
     }
 
     /// Checks every field against the protocol's bounds.
@@ -208,26 +171,27 @@ impl JobSpec {
     /// # Errors
     /// [`SpecError::Invalid`] says in plain words what is out of bounds.
     pub fn validate(&self) -> Result<(), SpecError> {
-        if self.name.len() > MAX_NAME_BYTES {
-            return Err(invalid(format!("the job's name is longer than {MAX_NAME_BYTES} bytes")));
+        check_name(&self.name)?;
+        self.program.validate()?;
+        for blob in self.blobs() {
+            blob.validate()?;
         }
-        if self.name.chars().any(char::is_control) {
-            return Err(invalid("the job's name has control characters".into()));
-        }
-        self.module.validate()?;
-        if self.module.size == 0 {
-            return Err(invalid("the module is empty".into()));
-        }
-        if let Some(input) = &self.input {
-            input.validate()?;
-        }
-        if self.args.len() > MAX_ARGS || self.args.iter().map(String::len).sum::<usize>() > MAX_ARGS_BYTES {
+        if self.blobs().map(|blob| blob.chunks.len()).sum::<usize>() > MAX_CHUNKS {
             return Err(invalid(format!(
-                "at most {MAX_ARGS} arguments of {MAX_ARGS_BYTES} bytes together are allowed"
+                "program and inputs together are larger than the {} bytes allowed",
+                MAX_CHUNKS as u64 * CHUNK_BYTES
             )));
         }
-        if self.args.iter().any(|arg| arg.contains('\0')) {
-            return Err(invalid("an argument contains a zero byte".into()));
+        check_input_names(self.inputs.iter().map(|input| input.name.as_str()))?;
+        check_words(&self.args, &self.env)?;
+        if self.privacy > 3 {
+            return Err(invalid(format!("there is no privacy level {}", self.privacy)));
+        }
+        check_checkpoint_seconds(self.checkpoint_seconds)?;
+        if let Some(resume) = &self.resume
+            && (self.sealed || resume.wall_ms > u64::from(self.limits.seconds) * 1000)
+        {
+            return Err(invalid("the checkpoint does not fit the job".into()));
         }
         self.limits.validate()
     }
@@ -244,6 +208,60 @@ impl JobSpec {
         let signature = sign(key, SPEC_DOMAIN, &self)?;
         Ok(SignedSpec { spec: self, signature })
     }
+}
+
+/// Checks a label for people.
+///
+/// # Errors
+/// [`SpecError::Invalid`].
+pub fn check_name(name: &str) -> Result<(), SpecError> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(invalid(format!("the job's name is longer than {MAX_NAME_BYTES} bytes")));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(invalid("the job's name has control characters".into()));
+    }
+    Ok(())
+}
+
+/// Checks arguments and environment variables.
+///
+/// # Errors
+/// [`SpecError::Invalid`].
+pub fn check_words(args: &[String], env: &[(String, String)]) -> Result<(), SpecError> {
+    if args.len() > MAX_ARGS || args.iter().map(String::len).sum::<usize>() > MAX_ARGS_BYTES {
+        return Err(invalid(format!(
+            "at most {MAX_ARGS} arguments of {MAX_ARGS_BYTES} bytes together are allowed"
+        )));
+    }
+    if args.iter().any(|arg| arg.contains('\0')) {
+        return Err(invalid("an argument contains a zero byte".into()));
+    }
+    let bytes = env.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    if env.len() > MAX_ARGS || bytes > MAX_ARGS_BYTES {
+        return Err(invalid(format!(
+            "at most {MAX_ARGS} environment variables of {MAX_ARGS_BYTES} bytes together are allowed"
+        )));
+    }
+    for (name, value) in env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(invalid(format!("{name:?} cannot be an environment variable")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the time between two checkpoints.
+///
+/// # Errors
+/// [`SpecError::Invalid`].
+pub fn check_checkpoint_seconds(seconds: u32) -> Result<(), SpecError> {
+    if (MIN_CHECKPOINT_SECONDS..=MAX_SECONDS).contains(&seconds) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "checkpoints must be {MIN_CHECKPOINT_SECONDS} to {MAX_SECONDS} s apart, not {seconds}"
+    )))
 }
 
 /// A specification with its submitter's signature.

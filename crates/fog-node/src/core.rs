@@ -110,6 +110,9 @@ impl Core {
         core.open(own_keys.as_ref()).await?;
         tokio::spawn(delivery::run(core.clone(), events));
         tokio::spawn(compute::run(core.clone()));
+        tokio::spawn(compute::show(core.clone()));
+        let jobs = core.settings.read().jobs.clone();
+        compute::apply(&core, &jobs);
         tokio::spawn(crate::harvest::run(core.clone()));
         tokio::spawn(crate::direct::run(core.clone()));
         tokio::spawn(Network::watch(core.clone(), own_keys));
@@ -185,10 +188,10 @@ impl Core {
         Ok(true)
     }
 
-    /// Ends everything: relays closed, jobs stopped (they run again), the database closed.
+    /// Ends everything: relays closed, jobs stopped at a checkpoint (they go on later), the database closed.
     pub(crate) async fn shutdown(&self) {
+        self.compute.wind_down().await;
         self.cancel.cancel();
-        self.compute.stop_all();
         self.direct.set_peers(&HashMap::new());
         self.network.shutdown().await;
     }

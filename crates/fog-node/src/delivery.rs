@@ -83,7 +83,7 @@ async fn dismiss(core: &Arc<Core>, peer: &Key, id: &MessageId) -> Result<()> {
 }
 
 async fn take(core: &Arc<Core>, peer: &Key, id: &MessageId, kind: u16, body: &[u8]) -> Result<()> {
-    if kind == wire::JOB
+    if kind == wire::WORK
         && let Err(e) = compute::prepare(core, peer, body).await
     {
         tracing::debug!("a job's data could not be stored ahead: {e}");
@@ -113,7 +113,8 @@ async fn take(core: &Arc<Core>, peer: &Key, id: &MessageId, kind: u16, body: &[u
         wire::DIRECT => direct::incoming(&mut work, &from, body).await?,
         wire::MIXING => mixing::incoming(&mut work, &from, body).await?,
         wire::REACH => reach::incoming(&mut work, &from, body).await?,
-        wire::JOB => return compute::incoming(work, &from, id, body).await,
+        wire::WORK => return compute::incoming(work, &from, id, body).await,
+        wire::JOB => compute::old(&mut work, &from, body).await?,
         _ => return Err(bad_input("an unknown kind of message")),
     }
     work.commit().await

@@ -133,6 +133,12 @@ impl Harvest {
         })
     }
 
+    /// Why jobs may work or not, in plain words.
+    pub(crate) fn reason(&self) -> String {
+        let now = self.now.read();
+        now.decision.as_ref().map_or_else(|| "the device is being looked at".into(), |d| d.reason.clone())
+    }
+
     /// Look again now.
     pub(crate) fn look(&self) {
         self.look.notify_one();
@@ -150,7 +156,12 @@ impl Harvest {
         });
         let programs = self.now.read().prefs.exclusive.clone();
         let time = now_ms();
-        let ask = Ask { now: crate::time::seconds(time), programs: &programs, working };
+        let ask = Ask {
+            now: crate::time::seconds(time),
+            programs: &programs,
+            working,
+            outside: fog_jobs::container::cpu_used(),
+        };
         let readings = sensors.read(&ask);
         let (prefs, power, work_now, paused) = {
             let now = self.now.read();

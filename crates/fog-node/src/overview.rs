@@ -3,11 +3,11 @@
 use crate::core::Core;
 use crate::error::Result;
 use crate::{compute, contacts, governance, wallet};
-use fog_api::{Amount, ContactState, JobState, Overview, ProposalState};
+use fog_api::{Amount, ContactState, Overview, ProposalState};
 
 pub(crate) async fn view(core: &Core) -> Result<Overview> {
     let contacts = contacts::list(core).await?;
-    let jobs = compute::list(core).await?;
+    let jobs_done = compute::done(core).await?;
     let wallet = wallet::view(core).await?;
     let proposals = governance::list(core).await?;
     let network = core.network.view(core);
@@ -21,8 +21,8 @@ pub(crate) async fn view(core: &Core) -> Result<Overview> {
         test_network: network.networks.iter().any(|n| n.test),
         harvest: harvest.state,
         harvest_reason: harvest.reason,
-        jobs_running: count(core.compute.running()),
-        jobs_done: count(jobs.iter().filter(|j| j.state == JobState::Completed).count()),
+        jobs_running: count(core.compute.running_all()),
+        jobs_done,
         balance: wallet.balance,
         earned_today: wallet.earned_by_day.last().copied().unwrap_or(Amount(0)),
         open_votes: count(

@@ -29,6 +29,7 @@ pub(crate) async fn load(conn: &mut SqliteConnection, name: &str, mean_delay_ms:
             mixnode: None,
             homes: 1,
             direct: None,
+            jobs: fog_api::JobSettings::default(),
         }),
     }
 }
@@ -92,5 +93,6 @@ pub(crate) async fn set(core: &Arc<Core>, settings: Settings) -> Result<Settings
     core.road.set_mean_delay(Duration::from_millis(settings.mean_delay_ms.into()));
     core.network.apply(&settings);
     core.look_direct.notify_one();
+    crate::compute::apply(core, &settings.jobs);
     Ok(settings)
 }

@@ -13,16 +13,18 @@ pub(crate) const CHAT: u16 = 2;
 pub(crate) const READ: u16 = 3;
 /// A signed statement of the network: a join, a proposal, a vote (`fog_tokenomics::Record`).
 pub(crate) const RECORD: u16 = 4;
-/// About a job (`fog_jobs::JobMessage`).
+/// About a job, as the first version said it. Only payments are still understood.
 pub(crate) const JOB: u16 = 5;
 /// A countersigned receipt for everybody's ledger (`fog_jobs::Settlement`).
 pub(crate) const SETTLEMENT: u16 = 6;
 /// How I want to be reached, and where ([`Reach`]).
 pub(crate) const REACH: u16 = 7;
+/// About jobs (`fog_jobs::JobMessage`).
+pub(crate) const WORK: u16 = 8;
 /// Whether I allow direct connections ([`Direct`]).
 pub(crate) const DIRECT: u16 = 9;
 /// A claim for mixing, for everybody's ledger (`mixing::Claim`).
-pub(crate) const MIXING: u16 = 8;
+pub(crate) const MIXING: u16 = 10;
 
 /// The lanes: what takes effect in the order in which it was sent. Lanes do not wait for each other. A lane's number
 /// must keep its meaning, since messages in the outbox have theirs.

@@ -11,6 +11,7 @@ use fog_p2p::outbox::{self, OutboxError, Outgoing, Priority};
 use fog_p2p::{MessageId, PeerKey};
 use rand::RngExt;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What follows a commit.
@@ -41,6 +42,14 @@ pub(crate) enum After {
     AnnounceEnd(fog_api::ProposalView),
     /// Stop this job's process.
     Kill(fog_jobs::JobId),
+    /// Have this job's process take a checkpoint and end.
+    Preempt(fog_jobs::JobId),
+    /// A job wrote something.
+    Log { order: fog_jobs::OrderId, job: fog_jobs::JobId, offset: u64, data: Vec<u8> },
+    /// Nothing more comes of this order's log.
+    LogEnds(fog_jobs::OrderId),
+    /// These orders, jobs and workers look different now.
+    Changed { orders: HashSet<fog_jobs::OrderId>, jobs: HashSet<fog_jobs::JobId>, people: HashSet<Key> },
 }
 
 /// A transaction and what follows it.
@@ -129,6 +138,12 @@ impl Work {
                 After::Moved => core.network.start_later(&core, None),
                 After::AnnounceEnd(view) => crate::governance::announce_end(&core, &view),
                 After::Kill(job) => core.compute.kill(&job),
+                After::Preempt(job) => core.compute.preempt(&job),
+                After::Log { order, job, offset, data } => {
+                    core.compute.write_log(&core, &order, &job, offset, &data);
+                }
+                After::LogEnds(order) => core.compute.log_ends(&order),
+                After::Changed { orders, jobs, people } => core.compute.changed(orders, jobs, people),
                 After::Wake => wake = true,
                 After::Jobs => jobs = true,
             }

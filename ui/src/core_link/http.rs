@@ -75,6 +75,16 @@ pub(super) async fn save(hash: &str, name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+pub(super) async fn read(hash: &str, most: u64) -> Result<web_sys::Blob, ApiError> {
+    let response = fetch("GET", &format!("/api/blobs/{hash}"), "application/octet-stream", None).await?;
+    let promise = response.blob().map_err(|_| no_answer())?;
+    let blob: web_sys::Blob = JsFuture::from(promise).await.map_err(|_| no_answer())?.unchecked_into();
+    if blob.size() > most as f64 {
+        return Err(ApiError::new(ErrorKind::Refused, "This is too large to be shown. Download it instead."));
+    }
+    Ok(blob)
+}
+
 pub(super) async fn open_session() -> Result<(), ApiError> {
     let location = window().location();
     let fragment = location.hash().unwrap_or_default();

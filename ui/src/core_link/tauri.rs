@@ -59,6 +59,14 @@ pub(super) async fn save(bridge: &JsValue, hash: &str, name: &str) -> Result<Opt
     Ok(invoke(bridge, "save_blob", args).await?.as_string())
 }
 
+pub(super) async fn read(bridge: &JsValue, hash: &str, most: u64) -> Result<web_sys::Blob, ApiError> {
+    let args = object(&[("hash", hash.into()), ("most", (most as f64).into())]);
+    let content = invoke(bridge, "read_blob", args).await?;
+    let parts = js_sys::Array::of1(&content);
+    web_sys::Blob::new_with_buffer_source_sequence(&parts)
+        .map_err(|_| ApiError::new(ErrorKind::Internal, "The window cannot hold the content."))
+}
+
 /// Whether the app starts with the computer.
 pub(super) async fn autostart(bridge: &JsValue) -> Result<bool, ApiError> {
     Ok(invoke(bridge, "autostart", object(&[])).await?.is_truthy())

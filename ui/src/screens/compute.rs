@@ -1,15 +1,17 @@
 //! Compute: when this device works for others, and the jobs that were sent and taken.
 
+mod drop;
 mod harvest;
 mod jobs;
 
 use crate::components::{Glyph, Icon, Page};
 use crate::route::Route;
 use crate::store::store;
+use drop::DropJob;
 use fog_api::{GetHarvest, ListJobs};
 use harvest::Harvest;
 use jobs::Jobs;
-pub(super) use jobs::progress;
+pub(super) use jobs::{Item, class, left, place, progress};
 use leptos::prelude::*;
 
 /// The harvester above, the jobs below.
@@ -33,6 +35,7 @@ pub(crate) fn Compute() -> impl IntoView {
             testid="compute"
         >
             <Harvest />
+            <DropJob />
             <Jobs />
         </Page>
     }

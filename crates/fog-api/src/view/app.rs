@@ -111,6 +111,9 @@ pub struct Settings {
     /// Take direct connections from contacts at the public level.
     #[serde(default)]
     pub direct: Option<DirectSettings>,
+    /// What jobs of others may do here.
+    #[serde(default)]
+    pub jobs: JobSettings,
 }
 
 /// Where direct connections are taken.
@@ -124,6 +127,18 @@ pub struct DirectSettings {
 
 fn one() -> u8 {
     1
+}
+
+/// What jobs of others may do on this device, beyond a WASM sandbox without network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobSettings {
+    /// Run containers, if there is an engine (Docker or Podman). They share the system's kernel: a larger risk than WASM.
+    pub containers: bool,
+    /// The engine's socket; none looks in the usual places.
+    pub container_socket: Option<String>,
+    /// Give jobs the network when they ask for it.
+    pub network: bool,
 }
 
 /// How a mixnode on this device is to run.

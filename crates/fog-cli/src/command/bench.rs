@@ -1,5 +1,6 @@
 //! `fog bench`: measurements, each beside its baseline from the same run where there is one.
 
+mod compute;
 mod direct;
 mod harvest;
 mod mixnet;
@@ -79,6 +80,7 @@ pub(super) struct Machine {
 pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<()> {
     crate::config::logging(global, "error")?;
     let (bench, metrics) = match args.name {
+        BenchName::Compute => ("compute", compute::run(args)?),
         BenchName::Skeleton => ("skeleton", skeleton::run(args)?),
         BenchName::Mixnet => ("mixnet", mixnet::run(args)?),
         BenchName::Mixnode => ("mixnode", mixnode::run(args)?),

@@ -1,93 +1,72 @@
 //! `fog job`.
 
-use super::{client, complete_id, contact};
+mod follow;
+mod get;
+mod inputs;
+mod prepare;
+mod show;
+mod submit;
+mod unpack;
+
+use super::{client, complete_id};
 use crate::args::{Global, JobCommand};
 use crate::client::Client;
-use crate::output::{ago, printable, show, words};
-use anyhow::{Context, Result, bail};
+use crate::output::{show as print, words};
+use anyhow::{Result, bail};
 use fog_api::*;
-use std::io::{self, IsTerminal, Write};
-use std::path::Path;
-use std::time::Duration;
 
-const POLL: Duration = Duration::from_millis(200);
+/// Elements of an array that are asked for at a time.
+const PAGE: u32 = 500;
 
 pub(crate) fn run(global: &Global, command: JobCommand) -> Result<()> {
+    // The only one that needs no node.
+    if let JobCommand::Prepare { module, output } = &command {
+        return prepare::run(global, module, output);
+    }
     let client = client(global)?;
     match command {
-        JobCommand::Submit { wasm, input, to, name, seconds, memory, price_limit, wait, args } => {
-            let to = to.map(|who| contact(&client, &who)).transpose()?.map(|c| c.id);
-            let name = name.unwrap_or_else(|| file_name(&wasm));
-            let module = client.upload(&wasm)?;
-            let input = input.map(|path| client.upload(&path)).transpose()?;
-            let limits = JobLimits { seconds, memory_mib: memory, ..JobLimits::default() };
-            let job = client.call(SubmitJob { name, module, input, args, to, limits, price_limit })?;
-            if !wait {
-                return show(global, &job, |out, j| writeln!(out, "{}", j.id));
-            }
-            let job = wait_for(&client, &job.id)?;
-            if global.json {
-                show(global, &job, |_, _| Ok(()))?;
-            } else {
-                print_output(&client, &job)?;
-            }
-            ended_well(&job)
+        JobCommand::Submit(args) => submit::run(global, &client, *args),
+        JobCommand::Status { id: None } => show::list(global, &client.call(ListJobs {})?),
+        JobCommand::Status { id: Some(id) } => show::describe(global, &find(&client, &id)?),
+        JobCommand::List { id, state, mine, others } => {
+            let mut jobs = match id {
+                None => client.call(ListJobs {})?,
+                Some(id) => elements(&client, &find(&client, &id)?.id)?,
+            };
+            let whose = |j: &JobView| if j.mine { !others } else { !mine };
+            jobs.retain(|j| whose(j) && state.is_none_or(|s| j.state == s.into()));
+            show::list(global, &jobs)
         }
-        JobCommand::Status { id: None } => show(global, &client.call(ListJobs {})?, |out, jobs| {
-            if jobs.is_empty() {
-                writeln!(out, "No jobs yet. Send one: fog job submit --wasm FILE")?;
-            }
-            for j in jobs {
-                let way = if j.mine { "sent to" } else { "for" };
-                let peer = printable(j.peer_name.as_deref().unwrap_or("?"));
-                writeln!(
-                    out,
-                    "{}  {:<10} {} ({way} {peer}, {}): {}",
-                    &j.id[..8],
-                    words(&j.state),
-                    printable(&j.name),
-                    ago(j.created),
-                    printable(&j.note)
-                )?;
-            }
-            Ok(())
-        }),
-        JobCommand::Status { id: Some(id) } => describe(global, &find(&client, &id)?),
-        JobCommand::Wait { id } => {
-            let job = wait_for(&client, &find(&client, &id)?.id)?;
-            describe(global, &job)?;
-            ended_well(&job)
-        }
-        JobCommand::Get { id, output } => {
+        JobCommand::Logs { id, follow } => {
             let job = find(&client, &id)?;
-            let hash =
-                job.output.as_deref().with_context(|| format!("the job has no output: {}", job.note))?;
-            match output {
-                None => _ = client.download(hash, &mut io::stdout().lock())?,
-                Some(path) => {
-                    let mut file = std::fs::File::create(&path)
-                        .with_context(|| format!("{} cannot be written", path.display()))?;
-                    let bytes = client.download(hash, &mut file)?;
-                    show(global, &serde_json::json!({"file": path, "bytes": bytes}), |out, _| {
-                        writeln!(out, "{bytes} bytes written to {}", path.display())
-                    })?;
-                }
-            }
-            Ok(())
+            follow::logs(global, &client, &job.id, follow)
+        }
+        JobCommand::Wait { id, timeout } => {
+            let job = follow::wait(&client, &find(&client, &id)?.id, timeout, false)?;
+            show::describe(global, &job)?;
+            ended_well(&job)
+        }
+        JobCommand::Get { id, output, force } => {
+            get::run(global, &client, &find(&client, &id)?, output, force)
         }
         JobCommand::Cancel { id } => {
             let id = find(&client, &id)?.id;
-            show(global, &client.call(CancelJob { id })?, |out, j| {
-                writeln!(out, "{} {}", j.id, words(&j.state))
-            })
+            changed(global, &client.call(CancelJob { id })?)
         }
+        JobCommand::Retry { id } => {
+            let id = find(&client, &id)?.id;
+            changed(global, &client.call(RetryJob { id })?)
+        }
+        JobCommand::Workers => show::workers(global, &client.call(ListWorkers {})?),
+        JobCommand::Prepare { .. } => Ok(()),
     }
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "job".into(), |n| n.to_string_lossy().into_owned())
+fn changed(global: &Global, job: &JobView) -> Result<()> {
+    print(global, job, |out, j| writeln!(out, "{} {}", j.id, words(&j.state)))
 }
 
+/// The job with this id, or whose id begins so.
 fn find(client: &Client, id: &str) -> Result<JobView> {
     if id.len() == 32 {
         return client.call(GetJob { id: id.into() });
@@ -97,58 +76,26 @@ fn find(client: &Client, id: &str) -> Result<JobView> {
     client.call(GetJob { id })
 }
 
-fn wait_for(client: &Client, id: &str) -> Result<JobView> {
-    let mut told = String::new();
+/// All elements of an array, by index.
+fn elements(client: &Client, id: &str) -> Result<Vec<JobView>> {
+    let mut all: Vec<JobView> = Vec::new();
     loop {
-        let job = client.call(GetJob { id: id.into() })?;
-        let moved = if job.total_bytes > 0 {
-            format!(" ({} of {} KiB)", job.moved_bytes / 1024, job.total_bytes.div_ceil(1024))
-        } else {
-            String::new()
-        };
-        let now = format!("{}: {}{moved}", words(&job.state), printable(&job.note));
-        if now != told && io::stderr().is_terminal() {
-            _ = writeln!(io::stderr(), "{now}");
-            told = now;
+        let from = all.last().and_then(|j| j.index).map_or(0, |i| i.saturating_add(1));
+        let page = client.call(ListJobElements { id: id.into(), from, limit: PAGE })?;
+        let last = page.len() < PAGE as usize;
+        // A page that does not go on would go on forever.
+        let moves = page.first().is_some_and(|j| j.index.is_some_and(|i| i >= from));
+        all.extend(page);
+        if last || !moves {
+            return Ok(all);
         }
-        if job.state.is_final() {
-            return Ok(job);
-        }
-        std::thread::sleep(POLL);
     }
 }
 
+/// An error, with exit code 1, unless the job is completed.
 fn ended_well(job: &JobView) -> Result<()> {
     match job.state {
         JobState::Completed => Ok(()),
         _ => bail!("the job {}: {}", words(&job.state), job.note),
     }
-}
-
-fn print_output(client: &Client, job: &JobView) -> Result<()> {
-    if let Some(hash) = &job.output {
-        client.download(hash, &mut io::stdout().lock())?;
-    }
-    Ok(())
-}
-
-fn describe(global: &Global, job: &JobView) -> Result<()> {
-    show(global, job, |out, j| {
-        writeln!(out, "{} {} {}", j.id, words(&j.state), printable(&j.name))?;
-        writeln!(out, "  {}", printable(&j.note))?;
-        let peer = printable(j.peer_name.as_deref().unwrap_or("?"));
-        writeln!(out, "  {} {peer}, {}", if j.mine { "sent to" } else { "runs here for" }, ago(j.created))?;
-        if let (Some(cpu), Some(fuel)) = (j.cpu_seconds, j.fuel) {
-            writeln!(out, "  used {cpu:.3} s of CPU, fuel {fuel}")?;
-        }
-        match j.price {
-            Some(price) => writeln!(out, "  paid {} FOG", price.exact())?,
-            None if j.escrow.0 > 0 => writeln!(out, "  {} FOG in escrow", j.escrow)?,
-            None => {}
-        }
-        if let Some(bytes) = j.output_bytes {
-            writeln!(out, "  output {bytes} bytes: fog job get {}", &j.id[..8])?;
-        }
-        Ok(())
-    })
 }

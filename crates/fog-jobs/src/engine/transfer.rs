@@ -5,7 +5,7 @@
 
 use super::{Action, Engine, EngineError, Result, WINDOW};
 use crate::blobs::BlobError;
-use crate::message::JobMessage;
+use crate::message::{Fault, JobMessage, Stage};
 use crate::spec::{BlobRef, Hash, Person};
 use crate::store::{self, Job, Phase, Role};
 use sqlx::sqlite::SqliteConnection;
@@ -49,7 +49,7 @@ fn bytes(blobs: &[&BlobRef], slots: impl IntoIterator<Item = u32>) -> u64 {
 }
 
 /// Runs what blocks on the disk on a thread for that.
-async fn on_disk<T: Send + 'static>(
+pub(super) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     tokio::task::spawn_blocking(work)
@@ -90,14 +90,19 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             };
             let message = JobMessage::Chunk { job: job.id(), blob: hash, index: *index, data };
-            actions.push(Action::Send { to: job.peer, message });
+            actions.push(Self::send(&job, message));
         }
-        let reached = chunks.iter().flat_map(|index| slots(&served, &hash, *index)).max();
+        // A checkpoint beside the run does not count: what is shown is the job's own course.
+        let beside = job.phase >= Phase::Ready && job.phase <= Phase::Running;
+        let reached = if beside { Vec::new() } else { chunks.to_vec() };
+        let reached = reached.iter().flat_map(|index| slots(&served, &hash, *index)).max();
         if let Some(reached) = reached.filter(|slot| *slot >= job.cursor) {
             let moved = bytes(&served, 0..=reached);
             job.cursor = reached + 1;
             job.moved = moved;
-            actions.push(Action::Changed { job: job.id() });
+            store::update(conn, &job).await?;
+            actions.extend(Self::shown(&job));
+            return Ok(actions);
         }
         store::update(conn, &job).await?;
         Ok(actions)
@@ -116,6 +121,17 @@ impl Engine {
         from: Person,
         message: &JobMessage,
     ) -> Result<()> {
+        if let JobMessage::Checkpoint { job, checkpoint } = message {
+            let job = store::get(conn, job).await?;
+            let job =
+                job.filter(|job| job.peer == from && job.role == Role::Submitter && !job.phase.is_final());
+            if let Some(job) = job
+                && checkpoint.blob.validate().is_ok()
+            {
+                self.reuse_chunks(&job, checkpoint).await;
+            }
+            return Ok(());
+        }
         let JobMessage::Chunk { job, blob: hash, index, data } = message else { return Ok(()) };
         let Some(job) = store::get(conn, job).await?.filter(|job| job.peer == from) else { return Ok(()) };
         let fetched = job.fetched();
@@ -193,7 +209,9 @@ impl Engine {
         if wants.is_empty() {
             match self.assemble(&blobs).await {
                 Ok(()) => {
-                    job.moved = job.total;
+                    if !job.fetches_checkpoint() {
+                        job.moved = job.total;
+                    }
                     return self.fetched_all(conn, job, now_ms).await;
                 }
                 Err(BlobError::Missing { hash, missing, .. }) => {
@@ -204,6 +222,9 @@ impl Engine {
                     }
                     ask = wants.iter().copied().take(MAX_WANT).collect();
                 }
+                Err(BlobError::WrongHash { .. }) if job.fetches_checkpoint() => {
+                    return self.forget_checkpoint(conn, job).await;
+                }
                 Err(error @ BlobError::WrongHash { .. }) => {
                     let reason = format!("the data is not what was announced: {error}");
                     return self.give_up(conn, job, &reason, now_ms).await;
@@ -211,7 +232,9 @@ impl Engine {
                 Err(error) => return self.no_room(conn, job, &error, now_ms).await,
             }
         }
-        job.moved = bytes(&blobs, 0..job.cursor).saturating_sub(bytes(&blobs, wants.iter().copied()));
+        if !job.fetches_checkpoint() {
+            job.moved = bytes(&blobs, 0..job.cursor).saturating_sub(bytes(&blobs, wants.iter().copied()));
+        }
         store::update(conn, &job).await?;
 
         let mut by_blob: BTreeMap<Hash, Vec<u32>> = BTreeMap::new();
@@ -222,10 +245,10 @@ impl Engine {
         for (blob, chunks) in by_blob {
             for chunks in chunks.chunks(MAX_WANT) {
                 let message = JobMessage::Want { job: id, blob, chunks: chunks.to_vec() };
-                actions.push(Action::Send { to: job.peer, message });
+                actions.push(Self::send(&job, message));
             }
         }
-        actions.push(Action::Changed { job: id });
+        actions.extend(Self::shown(&job));
         Ok(actions)
     }
 
@@ -243,14 +266,24 @@ impl Engine {
         mut job: Job,
         now_ms: u64,
     ) -> Result<Vec<Action>> {
-        match job.role {
-            Role::Worker => {
-                job.phase = Phase::Ready;
-                job.note = "program and input are here; waiting for its turn".into();
+        match (job.role, job.phase) {
+            (Role::Submitter, Phase::Delivering) => self.delivered(conn, job, now_ms).await,
+            (Role::Submitter, _) => self.checkpoint_arrived(conn, job, now_ms).await,
+            _ => {
+                Self::set_stage(&mut job, Phase::Ready, Stage::Waiting, now_ms);
+                job.note = "program and inputs are here; waiting for its turn".into();
                 store::update(conn, &job).await?;
                 Ok(vec![Action::Changed { job: job.id() }])
             }
-            Role::Submitter => self.pay(conn, job, now_ms).await,
+        }
+    }
+
+    /// Whoever shows the job, or its order, looks again.
+    pub(super) fn shown(job: &Job) -> Option<Action> {
+        match job.order {
+            Some(_) if job.spot => None,
+            Some(order) => Some(Action::Ordered { order }),
+            None => Some(Action::Changed { job: job.id() }),
         }
     }
 
@@ -271,16 +304,20 @@ impl Engine {
             };
             return self.give_up(conn, job, reason, now_ms).await;
         }
+        if job.fetches_checkpoint() {
+            // The job goes on without it.
+            return self.forget_checkpoint(conn, job).await;
+        }
         job.note = super::short(&format!("the result cannot be stored here: {error}"));
         store::update(conn, &job).await?;
-        Ok(vec![Action::Changed { job: job.id() }])
+        Ok(Self::shown(&job).into_iter().collect())
     }
 
     /// Ends a job from either side for a reason that the other side hears.
     pub(super) async fn give_up(
         &self,
         conn: &mut SqliteConnection,
-        job: Job,
+        mut job: Job,
         reason: &str,
         now_ms: u64,
     ) -> Result<Vec<Action>> {
@@ -288,8 +325,9 @@ impl Engine {
         let reason = super::short(reason);
         let message = match job.role {
             Role::Submitter => JobMessage::Cancel { job: id, reason: reason.clone() },
-            Role::Worker => JobMessage::Failed { job: id, reason: reason.clone() },
+            _ => JobMessage::Failed { job: id, fault: Fault::Device, reason: reason.clone() },
         };
+        job.fault = Some(Fault::Device);
         self.end(conn, job, Phase::Failed, &reason, Some(message), now_ms).await
     }
 }

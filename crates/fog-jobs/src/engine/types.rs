@@ -1,9 +1,10 @@
 //! What goes into the engine and what comes out.
 
 use crate::blobs::BlobError;
-use crate::message::JobMessage;
-use crate::sandbox::RunRequest;
-use crate::spec::{BlobRef, JobId, Limits, Person, Settlement, SpecError};
+use crate::message::{Availability, JobMessage};
+use crate::orders::{OrderId, Patience};
+use crate::run::{RunError, RunRequest};
+use crate::spec::{Checkpoint, JobId, Limits, Outputs, Person, Settlement, SpecError};
 use crate::store::StoreError;
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub enum Action {
         to: Person,
         /// What.
         message: JobMessage,
+        /// The least level at which it may travel, as [`crate::JobSpec::privacy`].
+        privacy: u8,
     },
     /// Hold this much of a person's money for a job.
     LockEscrow {
@@ -40,17 +43,53 @@ pub enum Action {
         /// The job.
         job: JobId,
     },
-    /// After the commit: run this and report with [`Engine::on_outcome`].
+    /// After the commit: run this and report with [`crate::Engine::on_ended`].
     Run(RunPlan),
     /// After the commit: kill the job's run if there is one. Its outcome is ignored.
     Kill {
         /// The job.
         job: JobId,
     },
-    /// The job looks different now.
+    /// After the commit: have the job's run take a checkpoint and end.
+    Preempt {
+        /// The job.
+        job: JobId,
+    },
+    /// A job that runs here for somebody looks different now.
     Changed {
         /// The job.
         job: JobId,
+    },
+    /// An order looks different now.
+    Ordered {
+        /// The order.
+        order: OrderId,
+    },
+    /// An attempt of an order wrote something. May be lost.
+    Log {
+        /// The order.
+        order: OrderId,
+        /// The attempt.
+        job: JobId,
+        /// Where it begins, counted over all that this attempt has written.
+        offset: u64,
+        /// What.
+        data: Vec<u8>,
+    },
+    /// An order has ended, and its log with it.
+    Ended {
+        /// The order.
+        order: OrderId,
+    },
+    /// Somebody asks what this device offers: answer with [`JobMessage::Offers`].
+    Asked {
+        /// Who.
+        by: Person,
+    },
+    /// What is known of a possible worker has changed: what it offers, or its reputation.
+    Worker {
+        /// Who.
+        person: Person,
     },
 }
 
@@ -59,7 +98,15 @@ pub enum Action {
 pub struct RunPlan {
     /// The job.
     pub job: JobId,
-    /// For [`crate::sandbox::Sandbox::run`].
+    /// Of an order of this device: which.
+    pub order: Option<OrderId>,
+    /// Whose it is; this person's own for a local job.
+    pub peer: Person,
+    /// As [`crate::JobSpec::privacy`].
+    pub privacy: u8,
+    /// The result is kept back: no logs and no checkpoints go to the submitter.
+    pub sealed: bool,
+    /// For a runtime.
     pub request: RunRequest,
 }
 
@@ -69,23 +116,58 @@ impl PartialEq for RunPlan {
     }
 }
 
-/// A job to send.
+/// How a run ended, with its files in the blob store. Made by [`crate::Engine::store_outcome`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEnded {
+    /// The program came to its end. Usage is over all segments.
+    Done {
+        /// What came out.
+        outputs: Outputs,
+        /// Its exit code.
+        exit_code: i32,
+        /// Fuel used.
+        fuel: u64,
+        /// CPU time, milliseconds.
+        cpu_ms: u64,
+        /// Running time without imposed pauses, milliseconds.
+        wall_ms: u64,
+        /// Most bytes of memory at one time.
+        memory_peak: u64,
+    },
+    /// It was stopped, to go on here or elsewhere.
+    Stopped(Option<Checkpoint>),
+    /// It has no result.
+    Failed(RunError),
+    /// Its files could not be stored.
+    NotStored(String),
+}
+
+/// What the node allows now.
 #[derive(Debug, Clone)]
-pub struct NewJob {
-    /// A label for people.
-    pub name: String,
-    /// The module; it must be in the blob store.
-    pub module: BlobRef,
-    /// The input; it must be in the blob store.
-    pub input: Option<BlobRef>,
-    /// Program arguments, without the program's name.
-    pub args: Vec<String>,
-    /// What it may use.
-    pub limits: Limits,
-    /// The most it may cost, 10^-18 FOG; none is [`crate::price::price_ceiling`] of the limits.
-    pub price_limit: Option<u128>,
-    /// Who is to run it.
-    pub worker: Person,
+pub struct Room {
+    /// The device may work for others.
+    pub allowed: bool,
+    /// Why not, in plain words.
+    pub reason: String,
+    /// Runs for others that may start.
+    pub slots: usize,
+    /// Memory that runs for others may still take, bytes.
+    pub memory: u64,
+    /// Runs of this device's own jobs that may start.
+    pub local_slots: usize,
+    /// This person's money, 10^-18 FOG; none: it is not looked at.
+    pub funds: Option<u128>,
+}
+
+/// Somebody who may run jobs: an accepted contact of the same ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Who.
+    pub person: Person,
+    /// Heard lately.
+    pub online: bool,
+    /// The level at which what is said between us travels, as [`crate::JobSpec::privacy`].
+    pub privacy: u8,
 }
 
 /// What this device takes on for others.
@@ -93,12 +175,18 @@ pub struct NewJob {
 pub struct Caps {
     /// The largest limits of one job.
     pub limits: Limits,
-    /// Most bytes of module and input together.
+    /// Most bytes of program and inputs together.
     pub input_bytes: u64,
     /// Most jobs under way for one person.
     pub jobs_per_peer: u32,
     /// Most jobs under way in all.
     pub jobs: u32,
+    /// It runs WASM.
+    pub wasm: bool,
+    /// It runs containers.
+    pub container: bool,
+    /// It gives jobs the network when they ask for it.
+    pub network: bool,
 }
 
 impl Default for Caps {
@@ -108,10 +196,16 @@ impl Default for Caps {
                 seconds: 3600,
                 memory_bytes: 2 * 1024 * 1024 * 1024,
                 output_bytes: 256 * 1024 * 1024,
+                millicores: 16_000,
+                storage_bytes: 4 * 1024 * 1024 * 1024,
+                pids: 256,
             },
             input_bytes: 512 * 1024 * 1024,
             jobs_per_peer: 64,
             jobs: 256,
+            wasm: true,
+            container: false,
+            network: false,
         }
     }
 }
@@ -119,7 +213,7 @@ impl Default for Caps {
 /// The engine's settings.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// What this device takes on for others; see [`Engine::set_caps`].
+    /// What this device takes on for others; see [`crate::Engine::set_caps`].
     pub caps: Caps,
     /// A folder for the runs' scratch folders.
     pub scratch: PathBuf,
@@ -129,8 +223,24 @@ pub struct EngineConfig {
     pub job_ttl_ms: u64,
     /// A result that is not fetched or confirmed after this long is given up.
     pub settle_ttl_ms: u64,
-    /// Module, input and other people's outputs are removed this long after a job's end.
+    /// Program, inputs and other people's outputs are removed this long after a job's end.
     pub keep_ms: u64,
+    /// Files are looked through for removal this often.
+    pub collect_every_ms: u64,
+    /// A worker says this often that it still has its jobs.
+    pub heartbeat_ms: u64,
+    /// A job that was paused for this long for the owner's sake is given back with its checkpoint.
+    pub yield_ms: u64,
+    /// What a device said that it offers is believed this long.
+    pub offer_ms: u64,
+    /// A device that was asked what it offers, and says nothing for this long, is taken for one that cannot say.
+    pub ask_ms: u64,
+    /// Jobs under way at one worker at one time, of an array for instance.
+    pub in_flight: u32,
+    /// When to try elsewhere.
+    pub patience: Patience,
+    /// Probability of a check of a trusted worker with a job whose result is known.
+    pub spot_check: f64,
 }
 
 impl EngineConfig {
@@ -144,8 +254,25 @@ impl EngineConfig {
             job_ttl_ms: 24 * HOUR,
             settle_ttl_ms: 7 * 24 * HOUR,
             keep_ms: HOUR,
+            collect_every_ms: 600_000,
+            heartbeat_ms: 30_000,
+            yield_ms: 60_000,
+            offer_ms: 180_000,
+            ask_ms: 10_000,
+            in_flight: 32,
+            patience: Patience::default(),
+            spot_check: crate::trust::SPOT_CHECK,
         }
     }
+}
+
+/// What a possible worker said that it offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// What.
+    pub availability: Availability,
+    /// When it said so, milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// Why the engine refused.
@@ -163,6 +290,9 @@ pub enum EngineError {
     /// There is no such job, or it is none of the sender's business.
     #[error("there is no such job between you and this person")]
     UnknownJob,
+    /// There is no such order.
+    #[error("there is no such job")]
+    UnknownOrder,
     /// Not possible now, or not allowed; the text says why.
     #[error("{0}")]
     Refused(String),
@@ -177,7 +307,7 @@ impl EngineError {
             Self::Blob(error) => {
                 matches!(error, BlobError::WrongHash { .. } | BlobError::NoSuchChunk { .. })
             }
-            Self::Spec(_) | Self::UnknownJob | Self::Refused(_) => true,
+            Self::Spec(_) | Self::UnknownJob | Self::UnknownOrder | Self::Refused(_) => true,
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
@@ -19,7 +18,8 @@ fn spawner() -> io::Result<Sender<Task>> {
         let (tasks, inbox) = channel::<Task>();
         std::thread::Builder::new().name("fog-spawner".into()).spawn(move || {
             for task in inbox {
-                task();
+                // One that fails (its runtime may be gone) must not take the others' along.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(task));
             }
         })?;
         // If two threads came here at once, the loser's thread ends with its channel.
@@ -32,7 +32,7 @@ fn spawner() -> io::Result<Sender<Task>> {
 }
 
 /// Starts the worker process: nothing inherited but three pipes.
-pub(super) async fn spawn(command: &[OsString], scratch: &Path) -> io::Result<Child> {
+pub(super) async fn spawn(command: &[OsString]) -> io::Result<Child> {
     let Some((program, args)) = command.split_first() else {
         return Err(io::Error::other("no worker command is set"));
     };
@@ -40,7 +40,7 @@ pub(super) async fn spawn(command: &[OsString], scratch: &Path) -> io::Result<Ch
     command
         .args(args)
         .env_clear()
-        .current_dir(scratch)
+        .current_dir(std::env::temp_dir())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 const RECEIPT_DOMAIN: &[u8] = b"fog-jobs/receipt/1\0";
 const SETTLEMENT_DOMAIN: &[u8] = b"fog-jobs/settlement/1\0";
 
-/// What a run used.
+/// What a run used; of a job that goes on from a checkpoint, what this device's part used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time, milliseconds.
     pub cpu_ms: u64,
     /// Wall time without imposed pauses, milliseconds.
     pub wall_ms: u64,
-    /// Most bytes of linear memory at one time.
+    /// Most bytes of memory at one time.
     pub memory_peak: u64,
 }
 
@@ -28,17 +28,17 @@ pub struct Receipt {
     pub worker: Person,
     /// Who pays.
     pub submitter: Person,
-    /// The module's hash.
+    /// The program's hash ([`super::Program::hash`]).
     pub module: Hash,
-    /// The input's hash.
+    /// The inputs' hash ([`JobSpec::inputs_hash`]).
     pub input: Option<Hash>,
-    /// The output's hash.
+    /// The outputs' hash ([`super::Outputs::hash`]).
     pub output: Hash,
-    /// The output's bytes.
+    /// Bytes of standard output and files.
     pub output_bytes: u64,
     /// The program's exit code.
     pub exit_code: i32,
-    /// Fuel used: the same number on every machine.
+    /// Fuel used by this part: the same number on every machine with the same engine. Told, but not paid for or compared.
     pub fuel: u64,
     /// Time and memory used.
     pub usage: Usage,
@@ -46,7 +46,7 @@ pub struct Receipt {
     pub started_ms: u64,
     /// When it ended, milliseconds since 1970.
     pub finished_ms: u64,
-    /// The price in 10^-18 FOG: exactly [`crate::price::price_for`] of the usage.
+    /// The price in 10^-18 FOG: exactly [`crate::price::price_for`] of usage and class.
     pub price: u128,
 }
 
@@ -100,16 +100,17 @@ impl SignedReceipt {
         fits(r.job == spec.id, "another job's id")?;
         fits(&r.worker == worker, "another worker")?;
         fits(r.submitter == spec.submitter, "another submitter")?;
-        fits(r.module == spec.module.hash, "another module")?;
-        fits(r.input == spec.input.as_ref().map(|input| input.hash), "another input")?;
+        fits(r.module == spec.program.hash(), "another program")?;
+        fits(r.input == spec.inputs_hash(), "another input")?;
         fits(r.output_bytes <= spec.limits.output_bytes, "more output than allowed")?;
-        let limit_ms = u64::from(spec.limits.seconds) * 1000;
+        let done_ms = spec.resume.as_ref().map_or(0, |resume| resume.wall_ms);
+        let limit_ms = (u64::from(spec.limits.seconds) * 1000).saturating_sub(done_ms);
         fits(r.usage.wall_ms <= limit_ms, "more time than allowed")?;
-        fits(r.usage.cpu_ms <= r.usage.wall_ms, "more CPU time than wall time")?;
+        fits(r.usage.cpu_ms <= spec.limits.cpu_ms(r.usage.wall_ms), "more CPU time than wall time")?;
         fits(r.usage.memory_peak <= spec.limits.memory_bytes, "more memory than allowed")?;
         fits(r.started_ms <= r.finished_ms, "it ends before it starts")?;
         fits(r.usage.wall_ms <= r.finished_ms - r.started_ms, "more wall time than between start and end")?;
-        fits(r.price == crate::price::price_for(&r.usage), "the price is not that of the usage")?;
+        fits(r.price == crate::price::price_for(&r.usage, spec.class), "the price is not that of the usage")?;
         fits(r.price <= spec.price_limit, "the price is above the limit")
     }
 

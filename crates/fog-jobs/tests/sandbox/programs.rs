@@ -1,7 +1,7 @@
 //! Programs that behave, and programs that do not: each ends in its own error.
 
 use super::{ECHO, LOOP, Run, program};
-use fog_jobs::RunError;
+use fog_jobs::{RunError, RunEvent};
 use std::time::{Duration, Instant};
 
 pub(super) fn echo_copies_input_to_output() {
@@ -77,7 +77,8 @@ pub(super) fn an_endless_loop_ends() {
     run.limits.seconds = 1;
     let began = Instant::now();
     assert_eq!(run.run().unwrap_err(), RunError::TimeLimit(1));
-    assert!(began.elapsed() < Duration::from_secs(4), "took {:?}", began.elapsed());
+    // By itself, or by the node's hand.
+    assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
 }
 
 pub(super) fn an_endless_sleep_ends() {
@@ -93,7 +94,7 @@ pub(super) fn an_endless_sleep_ends() {
     run.limits.seconds = 1;
     let began = Instant::now();
     assert_eq!(run.run().unwrap_err(), RunError::TimeLimit(1));
-    assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
 }
 
 pub(super) fn growing_to_8_gib_ends() {
@@ -117,21 +118,32 @@ pub(super) fn growing_slowly_ends_at_the_limit() {
     assert_eq!(run.run().unwrap_err(), RunError::MemoryLimit(64 << 20));
 }
 
-pub(super) fn opening_files_is_denied() {
-    // Tries every number that a folder could have, with a path out of any folder.
+pub(super) fn paths_lead_nowhere_else() {
+    // Tries every number that a folder could have, with a path out of any folder; exits with the last error number.
     let run = program(
         r#"(import "wasi_snapshot_preview1" "path_open"
           (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
         (memory (export "memory") 1) (data (i32.const 16) "../../../../etc/passwd")
-        (func (export "_start")
-          (drop (call $open (i32.const 3) (i32.const 1) (i32.const 16) (i32.const 22)
-            (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 8))))"#,
+        (func (export "_start") (local $fd i32) (local $error i32)
+          (loop $l
+            (local.set $error (call $open (local.get $fd) (i32.const 1) (i32.const 16) (i32.const 22)
+              (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 8)))
+            (if (i32.eqz (local.get $error)) (then (call $exit (i32.const 99))))
+            (local.set $fd (i32.add (local.get $fd) (i32.const 1)))
+            (br_if $l (i32.lt_u (local.get $fd) (i32.const 5))))
+          (call $exit (local.get $error)))"#,
     );
-    let error = run.run().unwrap_err();
-    assert!(matches!(&error, RunError::Denied(what) if what.contains("path_open")), "{error:?}");
+    let (outcome, events) = run.run_heard();
+    // "Capabilities insufficient", and a word to whoever looks at the job.
+    assert_eq!(outcome.unwrap().exit_code, 76);
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, RunEvent::Note(text) if text.contains("leave its folders")))
+    );
 }
 
-pub(super) fn no_folder_is_open() {
+pub(super) fn two_folders_are_open() {
     // Exits with the number of folders that the runtime offers from number 3 on.
     let run = program(
         r#"(import "wasi_snapshot_preview1" "fd_prestat_get" (func $pre (param i32 i32) (result i32)))
@@ -145,7 +157,7 @@ pub(super) fn no_folder_is_open() {
             (br_if $l (i32.lt_u (local.get $fd) (i32.const 100))))
           (call $exit (local.get $found)))"#,
     );
-    assert_eq!(run.run().unwrap().exit_code, 0);
+    assert_eq!(run.run().unwrap().exit_code, 2);
 }
 
 pub(super) fn sockets_are_denied() {

@@ -12,7 +12,7 @@ use crate::work::Work;
 use betanet::Key;
 use betanet::testnet::{LAYOUT, TestNetwork};
 use fog_api::{
-    AddContact, CancelJob, Contact, ContactState, GetCard, JobLimits, ListContacts, ListMessages,
+    AddContact, CancelJob, Contact, ContactState, GetCard, JobTarget, ListContacts, ListMessages,
     MessageStatus, SendMessage, SubmitJob,
 };
 use fog_p2p::mixnet::MixAddress;
@@ -275,15 +275,8 @@ async fn nobody_moves_away_from_a_job() {
     let bob = Words::new(&own, false);
     bob.add_to(&node).await;
     let module = node.node().upload(&b"\0asm\x01\0\0\0"[..]).await.expect("stored");
-    let job = SubmitJob {
-        name: "job".into(),
-        module,
-        input: None,
-        args: Vec::new(),
-        to: Some(contact(&node).await.id),
-        limits: JobLimits::default(),
-        price_limit: None,
-    };
+    let to = JobTarget::Contacts { peers: vec![contact(&node).await.id] };
+    let job = SubmitJob { to, ..SubmitJob::wasm("job", module) };
     let job = node.node().call(job).await.expect("offered");
     assert!(!bob.join(&node, own, &bob.me).await);
     assert_eq!(primary(&node).await, bob.network.id());

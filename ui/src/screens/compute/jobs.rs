@@ -6,7 +6,7 @@ use crate::keyed::Row;
 use crate::route::Route;
 use crate::store::store;
 use crate::words;
-use fog_api::{JobState, JobView, ListJobs};
+use fog_api::{JobState, JobTarget, JobView, ListJobs, SlaClass};
 use leptos::prelude::*;
 
 /// Both lists.
@@ -53,9 +53,17 @@ fn List(rows: Signal<Vec<Row<JobView>>>, title: &'static str, text: &'static str
     .into_any()
 }
 
-/// How far a job is, where that can be said: data on its way, or time used of the time allowed.
+/// How far a job is, where that can be said: what the program says, elements that are done, data on its way, or time used of
+/// the time allowed.
 pub(in crate::screens) fn progress(job: &JobView, now: f64) -> Option<f64> {
+    if job.state.is_final() {
+        return None;
+    }
+    if let Some(array) = &job.array {
+        return Some(f64::from(array.completed) / (f64::from(array.last - array.first) + 1.0));
+    }
     match job.state {
+        JobState::Running | JobState::Checkpointed if job.progress.is_some() => job.progress,
         JobState::Scheduled if job.total_bytes > 0 => Some(job.moved_bytes as f64 / job.total_bytes as f64),
         JobState::Running if job.total_bytes > 0 && job.moved_bytes < job.total_bytes => {
             Some(job.moved_bytes as f64 / job.total_bytes as f64)
@@ -65,12 +73,44 @@ pub(in crate::screens) fn progress(job: &JobView, now: f64) -> Option<f64> {
     }
 }
 
+/// How long it probably still takes.
+pub(in crate::screens) fn left(job: &JobView) -> Option<String> {
+    job.eta_seconds.filter(|s| s.is_finite()).map(|s| format!("about {} left", format::rough(s)))
+}
+
+/// Where a job runs or ran, or whose it is.
+pub(in crate::screens) fn place(job: &JobView) -> String {
+    match (&job.peer_name, &job.peer) {
+        (Some(name), _) => name.clone(),
+        (None, Some(peer)) => format::short_id(peer),
+        (None, None) if job.array.is_some() => "several devices".into(),
+        (None, None) if matches!(job.to, Some(JobTarget::ThisDevice)) => "this device".into(),
+        (None, None) => "nobody yet".into(),
+    }
+}
+
+/// What a class means.
+pub(in crate::screens) fn class(class: SlaClass) -> &'static str {
+    match class {
+        SlaClass::S => "S: three copies that must agree",
+        SlaClass::A => "A: one copy, another stands by",
+        SlaClass::B => "B: one copy",
+    }
+}
+
+/// A job in a list.
 #[component]
-fn Item(job: ArcRwSignal<JobView>) -> impl IntoView {
+pub(in crate::screens) fn Item(job: ArcRwSignal<JobView>) -> impl IntoView {
     let job = RwSignal::from(job);
-    let (id, name, created, mine) = job.with_untracked(|j| (j.id.clone(), j.name.clone(), j.created, j.mine));
+    let (id, created, mine) = job.with_untracked(|j| (j.id.clone(), j.created, j.mine));
+    let name = job.with_untracked(|j| match j.index {
+        Some(index) => format!("{} [{index}]", j.name),
+        None => j.name.clone(),
+    });
     let state = Memo::new(move |_| job.with(|j| j.state));
-    let peer = Memo::new(move |_| job.with(|j| j.peer_name.clone()));
+    let peer = Memo::new(move |_| job.with(|j| (j.peer.is_some() || j.mine).then(|| place(j))));
+    let array = Memo::new(move |_| job.with(|j| j.array));
+    let left = Memo::new(move |_| job.with(left));
     let note = Memo::new(move |_| job.with(|j| j.note.clone()));
     let price = Memo::new(move |_| job.with(|j| j.price));
     let progress = Memo::new(move |_| job.with(|j| progress(j, store().now.get())));
@@ -82,6 +122,15 @@ fn Item(job: ArcRwSignal<JobView>) -> impl IntoView {
                     <span class="row-sub">
                         <Ago time=created />
                         {move || peer.get().map(|p| format!(" · {} {p}", if mine { "on" } else { "for" }))}
+                        {move || {
+                            array
+                                .get()
+                                .map(|a| {
+                                    let failed = if a.failed > 0 { format!(", {} failed", a.failed) } else { String::new() };
+                                    format!(" · {} of {} done{failed}", a.completed, a.last - a.first + 1)
+                                })
+                        }}
+                        {move || left.get().map(|l| format!(" · {l}"))}
                         {move || price.get().map(|p| format!(" · {}", format::fog(p)))}
                     </span>
                     {move || (!note.with(String::is_empty)).then(|| view! { <span class="row-note">{note.get()}</span> })}

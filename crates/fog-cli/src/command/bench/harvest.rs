@@ -63,7 +63,7 @@ fn look(interval: Duration) -> ! {
     let prefs = Prefs { exclusive: programs.to_vec(), ..Prefs::default() };
     loop {
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let ask = Ask { now: time.as_secs_f64(), programs: &programs, working: true };
+        let ask = Ask { now: time.as_secs_f64(), programs: &programs, working: true, ..Ask::default() };
         let readings = sensors.read(&ask);
         let input = Input {
             readings: &readings,

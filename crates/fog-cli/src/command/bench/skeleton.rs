@@ -5,7 +5,7 @@ use super::{Metric, direct};
 use crate::args::BenchArgs;
 use anyhow::{Context, Result, bail, ensure};
 use fog_api::*;
-use fog_jobs::{Limits, RunHandle, RunRequest, Sandbox};
+use fog_jobs::{Events, Limits, Program, RunHandle, RunRequest, Sandbox};
 use fog_node::{KeychainUse, Node, NodeConfig, web::Access};
 use std::path::Path;
 use std::process::{self, Stdio};
@@ -124,20 +124,18 @@ async fn sandbox(folder: &Path, text: &str, expected: &[u8]) -> Result<Duration>
     std::fs::write(&module, WORD_COUNT)?;
     std::fs::write(&input, text)?;
     let sandbox = Sandbox::new(vec![std::env::current_exe()?.into(), "worker".into()]);
-    let limits = Limits { seconds: 60, memory_bytes: 64 << 20, output_bytes: 1 << 20 };
+    let limits = Limits { seconds: 60, memory_bytes: 64 << 20, output_bytes: 1 << 20, ..Limits::default() };
     let mut best = Duration::MAX;
     for round in 0..5 {
+        let scratch = folder.join(format!("scratch-{round}"));
         let request = RunRequest {
-            module: module.clone(),
-            input: Some(input.clone()),
-            args: Vec::new(),
-            limits,
-            scratch: folder.join(format!("scratch-{round}")),
+            stdin: Some(input.clone()),
+            ..RunRequest::new(Program::wasm(&module), limits, scratch)
         };
         let start = Instant::now();
-        let outcome = sandbox.run(request, &RunHandle::new(1.0)).await?;
+        let outcome = sandbox.run(request, &RunHandle::new(1.0), Events::none()).await?;
         best = best.min(start.elapsed());
-        ensure!(std::fs::read(&outcome.output)? == expected, "the sandbox counts differently");
+        ensure!(std::fs::read(&outcome.stdout)? == expected, "the sandbox counts differently");
     }
     Ok(best)
 }
@@ -150,13 +148,9 @@ async fn job(worker: &Node, submitter: &Node, peer: &str, text: &str, expected: 
     let start = Instant::now();
     let job = submitter
         .call(SubmitJob {
-            name: "word-count".into(),
-            module,
-            input: Some(input),
-            args: Vec::new(),
-            to: Some(peer.into()),
-            limits: JobLimits::default(),
-            price_limit: None,
+            stdin: Some(JobSource::Upload { hash: input }),
+            to: JobTarget::Contacts { peers: vec![peer.into()] },
+            ..SubmitJob::wasm("word-count", module)
         })
         .await?;
     let mut done = job;

@@ -1,6 +1,6 @@
 //! Load, memory, pressure and programs from `/proc`.
 //!
-//! The load is told apart: what this process and its children use is ours, the rest is other programs'. A child's time
+//! The load is told apart: what this process, its children and its containers use is ours, the rest is other programs'. A child's time
 //! moves to its parent's sum when it ends, so nothing is lost between two readings.
 
 use super::super::Ask;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// A shorter time between two readings tells no load: the kernel counts in hundredths of a second.
 const SHORTEST: u64 = 15;
+/// Milliseconds in a tick: the kernel tells programs hundredths of a second, whatever it counts in itself.
+const TICK_MS: u64 = 10;
 /// Programs are looked for at most this often.
 const PROGRAMS_EVERY: Duration = Duration::from_secs(2);
 /// Processes below ours that are looked at.
@@ -50,7 +52,7 @@ impl Proc {
     pub(super) fn read(&mut self, ask: &Ask<'_>, readings: &mut Readings) {
         if let Ok(stat) = fs::read_to_string(self.root.join("stat")) {
             readings.cpus = processors(&stat);
-            self.load(&stat, ask.working);
+            self.load(&stat, ask);
         }
         readings.cpu_load = self.loads.all;
         readings.others_load = self.loads.others;
@@ -62,12 +64,15 @@ impl Proc {
         readings.program = self.program(ask.programs);
     }
 
-    fn load(&mut self, stat: &str, working: bool) {
+    fn load(&mut self, stat: &str, ask: &Ask<'_>) {
         let Some((busy, total)) = machine(stat) else { return };
         let own = fs::read_to_string(self.root.join("self/stat")).ok();
         let Some([user, system, child_user, child_system]) = own.as_deref().and_then(times) else { return };
         let ended = child_user + child_system;
-        let jobs = if working { children(&self.root).map(|ticks| ticks + ended) } else { Some(ended) };
+        let outside = u64::try_from(ask.outside.as_millis()).unwrap_or(u64::MAX) / TICK_MS;
+        let ended = ended.saturating_add(outside);
+        let living = if ask.working { children(&self.root) } else { Some(0) };
+        let jobs = living.map(|ticks| ticks.saturating_add(ended));
         let now = Sample { busy, total, own: user + system, jobs };
         let Some(last) = self.last else {
             self.last = Some(now);

@@ -120,6 +120,25 @@ fn the_load_is_told_apart() {
 }
 
 #[test]
+fn containers_are_no_others() {
+    let load = Load::new();
+    load.ticks(100, 1000, 50, 10, 0);
+    let mut sensors = SystemSensors::with_roots(load.0.roots(), None);
+    let used = |ms: u64| Ask { working: true, outside: Duration::from_millis(ms), ..ask() };
+    // What they had used before the first reading says nothing.
+    sensors.read(&used(5000));
+    // Of 200 ticks, 60 are a container's, 60 others'.
+    load.ticks(220, 1200, 50, 10, 0);
+    let readings = sensors.read(&used(5600));
+    assert!(about(readings.cpu_load, 0.6) && about(readings.jobs_load, 0.3), "{readings:?}");
+    assert!(about(readings.others_load, 0.3), "{readings:?}");
+    // It has ended, and nothing more is its use.
+    load.ticks(280, 1400, 50, 10, 0);
+    let readings = sensors.read(&used(5600));
+    assert!(about(readings.jobs_load, 0.0) && about(readings.others_load, 0.3), "{readings:?}");
+}
+
+#[test]
 fn this_machines_own_proc_can_be_read() {
     let roots = Roots { proc: "/proc".into(), ..Machine::new().roots() };
     let mut sensors = SystemSensors::with_roots(roots, None);

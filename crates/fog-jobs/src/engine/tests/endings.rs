@@ -4,104 +4,150 @@ use super::*;
 
 #[tokio::test]
 async fn cancelling_kills_the_run_and_gives_the_money_back() {
-    let (mut s, mut w, id) = running().await;
-    let actions = s.engine.cancel(&mut s.conn, &id, 10).await.unwrap();
-    for message in s.act(actions) {
-        assert!(w.hear(s.me(), message.clone(), 10).await.is_empty());
-        assert!(w.hear(s.me(), message, 10).await.is_empty());
-    }
-    assert!(w.runs.is_empty());
-    assert_eq!((s.refunded.len(), w.refunded.len()), (1, 1));
-    assert_eq!(
-        (s.job(&id).await.state(), w.job(&id).await.state()),
-        (JobState::Cancelled, JobState::Cancelled)
-    );
+    let (mut world, id) = running().await;
+    world.cancel(&id).await;
+    assert!(world.sides[1].runs.is_empty());
+    assert_eq!((world.sides[0].refunded.len(), world.sides[1].refunded.len()), (1, 1));
+    assert_eq!(world.state(&id).await, State::Cancelled);
+    assert_eq!(world.sides[1].job(&id).await.state(), JobState::Cancelled);
+    let s = world.s();
     assert!(matches!(s.engine.cancel(&mut s.conn, &id, 10).await, Err(EngineError::Refused(_))));
+    world.balanced();
 }
 
 #[tokio::test]
 async fn a_cancel_that_overtakes_its_offer() {
-    let (mut s, mut w) = (Side::new(1).await, Side::new(2).await);
-    let order = s.order(w.me(), 1000, 2000);
-    let (id, offer) = s.submit(order, 0).await;
-    let actions = s.engine.cancel(&mut s.conn, &id, 10).await.unwrap();
-    for message in s.act(actions) {
-        assert!(w.hear(s.me(), message, 11).await.is_empty());
-    }
-    let mut to_s = w.hear(s.me(), offer[0].clone(), 12).await;
-    for message in std::mem::take(&mut to_s) {
-        for answer in s.hear(w.me(), message, 13).await {
-            w.hear(s.me(), answer, 14).await;
-        }
-    }
-    assert_eq!(w.job(&id).await.state(), JobState::Cancelled);
-    assert!(w.escrow.is_empty() && s.escrow.is_empty());
+    let mut world = World::new(1).await;
+    let spec = world.sides[0].spec(Target::Persons(vec![world.person(1)]), 1000, 2000);
+    let (id, offer) = world.sides[0].submit(spec, world.now).await;
+    world.cancel(&id).await;
+    world.send(0, offer);
+    world.deliver().await;
+    assert_eq!(world.sides[1].job(&id).await.state(), JobState::Cancelled);
+    world.balanced();
 }
 
 #[tokio::test]
-async fn a_run_that_fails_is_not_paid() {
-    let (mut s, mut w, id) = running().await;
-    let outcome = Err(RunError::TimeLimit(300));
-    let actions = w.engine.on_outcome(&mut w.conn, id, outcome, 10).await.unwrap();
-    for message in w.act(actions) {
-        s.hear(w.me(), message, 10).await;
-    }
-    let job = s.job(&id).await;
-    assert_eq!((job.state(), job.note.contains("did not end within its 300 s")), (JobState::Failed, true));
-    assert_eq!((s.refunded.len(), w.refunded.len(), s.paid.len()), (1, 1, 0));
+async fn a_program_that_fails_is_not_paid_and_not_repeated() {
+    let (mut world, id) = running().await;
+    let job = world.sides[1].runs.remove(0).job;
+    let now = world.now;
+    let sent = world.sides[1].ended(&job, Err(RunError::TimeLimit(300)), now).await;
+    world.send(1, sent);
+    world.deliver().await;
+    world.seconds(10).await;
+    let order = world.s().order_of(&id).await;
+    assert!(order.state == State::Failed && order.note.contains("did not end within its 300 s"), "{order:?}");
+    assert_eq!((world.sides[0].refunded.len(), world.sides[0].paid.len()), (1, 0));
+    assert_eq!(world.sides[1].all_runs, 1);
+    world.balanced();
 }
 
 #[tokio::test]
 async fn an_interrupted_run_runs_again() {
-    let (_s, mut w, id) = running().await;
-    w.runs.clear();
-    let actions = w.engine.on_outcome(&mut w.conn, id, Err(RunError::Cancelled), 10).await.unwrap();
-    w.act(actions);
-    assert_eq!(w.job(&id).await.state(), JobState::Scheduled);
-    w.tick(11, false).await;
-    assert!(w.runs.is_empty());
-    w.tick(12, true).await;
-    assert_eq!(w.runs.len(), 1);
+    let (mut world, id) = running().await;
+    let job = world.sides[1].runs.remove(0).job;
+    world.sides[1].allowed = false;
+    let now = world.now;
+    let sent = world.sides[1].ended(&job, Err(RunError::Cancelled), now).await;
+    world.send(1, sent);
+    world.deliver().await;
+    assert_eq!(world.state(&id).await, State::Scheduled);
+    world.seconds(3).await;
+    assert!(world.busy().is_empty());
+    world.sides[1].allowed = true;
+    world.second().await;
+    assert_eq!(world.busy(), [1]);
 }
 
 #[tokio::test]
-async fn an_offer_without_an_answer_fails_in_the_end() {
-    let mut s = Side::new(1).await;
-    let order = s.order([2; 32], 10, 10);
-    let (id, _) = s.submit(order, 0).await;
-    let mut offers = 0;
-    for second in (0..100_000).step_by(20) {
-        for message in s.tick(second * 1000, true).await {
-            offers += usize::from(matches!(message, JobMessage::Offer(_)));
-        }
+async fn an_offer_without_an_answer_is_repeated_and_stays() {
+    let mut world = World::new(1).await;
+    let spec = world.sides[0].spec(Target::Persons(vec![world.person(1)]), 10, 10);
+    world.away = vec![1];
+    let id = world.submit(spec).await;
+    for _ in 0..500 {
+        world.now += 119_000;
+        world.second().await;
     }
-    assert!((3..100).contains(&offers), "offered {offers} times again");
-    assert_eq!(s.job(&id).await.state(), JobState::Failed);
-    assert_eq!(s.refunded, [id]);
+    let offers = world.road.iter().filter(|(_, _, m)| matches!(m, JobMessage::Offer(_))).count();
+    assert!((3..100).contains(&offers), "offered {offers} times");
+    // It comes back after most of a day.
+    world.away.clear();
+    world.deliver().await;
+    world.second().await;
+    world.finish(1).await;
+    assert_eq!(world.state(&id).await, State::Completed);
+    world.balanced();
+}
+
+#[tokio::test]
+async fn an_order_that_nobody_does_fails_in_the_end() {
+    let mut world = World::new(1).await;
+    let spec = world.sides[0].spec(Target::Persons(vec![world.person(1)]), 10, 10);
+    world.away = vec![1];
+    let id = world.submit(spec).await;
+    for _ in 0..800 {
+        world.now += 999_000;
+        world.second().await;
+    }
+    assert_eq!(world.state(&id).await, State::Failed);
+    assert!(world.sides[0].escrow.is_empty() && !world.sides[0].refunded.is_empty());
 }
 
 #[tokio::test]
 async fn files_of_ended_jobs_are_removed_but_not_the_submitters_output() {
-    let (mut s, mut w, id) = running().await;
-    let mut to_s = w.finish(5000).await;
-    for _ in 0..6 {
-        let mut to_w = Vec::new();
-        for message in to_s {
-            to_w.extend(s.hear(w.me(), message, 6000).await);
-        }
-        to_s = Vec::new();
-        for message in to_w {
-            to_s.extend(w.hear(s.me(), message, 6000).await);
-        }
-    }
-    let job = s.job(&id).await;
+    let (mut world, id) = running().await;
+    world.finish(1).await;
+    let job = world.sides[0].job(&id).await;
     assert_eq!(job.state(), JobState::Completed);
-    let output = job.output.clone().unwrap().hash;
-    for side in [&mut s, &mut w] {
-        assert!(side.engine.blobs.has(&job.spec().module.hash));
-        side.tick(6000 + 3_600_001, true).await;
-        assert!(!side.engine.blobs.has(&job.spec().module.hash));
+    let output = job.outputs.clone().unwrap().stdout.hash;
+    let module = job.spec().program.hash();
+    let later = world.now + 3_600_001;
+    for side in &mut world.sides {
+        assert!(side.engine.blobs.has(&module));
+        side.tick(later).await;
+        assert!(!side.engine.blobs.has(&module));
     }
-    assert!(s.engine.blobs.has(&output) && !w.engine.blobs.has(&output));
-    assert!(!w.folder.path().join("scratch").join(hex::encode(id)).exists());
+    assert!(world.sides[0].engine.blobs.has(&output) && !world.sides[1].engine.blobs.has(&output));
+    assert!(!world.sides[1].folder.path().join("scratch").join(hex::encode(id)).exists());
+}
+
+#[tokio::test]
+async fn the_owner_stops_a_job_and_it_goes_elsewhere() {
+    let mut world = World::new(2).await;
+    let spec = world.sides[0].spec(Target::Persons(vec![world.person(1), world.person(2)]), 10, 10);
+    let id = world.submit(OrderSpec { class: Class::A, ..spec }).await;
+    world.seconds(2).await;
+    let first = world.busy()[0];
+    let job = world.sides[first].runs[0].job;
+    let now = world.now;
+    let w = &mut world.sides[first];
+    let actions = w.engine.stop(&mut w.conn, &job, now).await.unwrap();
+    let sent = w.act(actions).await;
+    world.send(first, sent);
+    world.deliver().await;
+    world.seconds(5).await;
+    let second = world.busy()[0];
+    assert_ne!(first, second);
+    world.finish(second).await;
+    assert_eq!(world.state(&id).await, State::Completed);
+    world.balanced();
+}
+
+#[tokio::test]
+async fn a_deadline_ends_what_is_under_way() {
+    let mut world = World::new(1).await;
+    let mut spec = world.sides[0].spec(Target::Persons(vec![world.person(1)]), 10, 10);
+    spec.deadline_ms = Some(world.now + 20_000);
+    let id = world.submit(spec).await;
+    world.seconds(5).await;
+    assert_eq!(world.busy(), [1]);
+    world.seconds(20).await;
+    assert_eq!((world.busy(), world.state(&id).await), (vec![], State::Failed));
+    assert!(world.s().order_of(&id).await.note.contains("deadline"));
+    let s = world.s();
+    let again = s.engine.retry(&mut s.conn, &id, 2_000_000).await;
+    assert!(matches!(again, Err(EngineError::Refused(reason)) if reason.contains("deadline")));
+    world.balanced();
 }
