@@ -6,8 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use fog_e2e::window::{Desktop, Window, terminate};
-use fog_e2e::{Node, eventually, wordcount};
+use fog_e2e::{Node, eventually, fog, wordcount};
 use serde_json::json;
+use std::process::Command;
 use std::time::Instant;
 
 const VOTE: &str = "10000000000000000000000";
@@ -114,9 +115,8 @@ fn a_contacts_job_runs_in_the_windows_own_sandbox() {
         (job["state"] == "completed").then_some(())
     });
     window.wait_text("job-state", "Completed");
-    let output = bob.dir.join("output");
-    bob.fog(&["job", "get", id, "--output", output.to_str().unwrap()]);
-    let counted = wordcount::numbers(&std::fs::read_to_string(output).unwrap());
+    let got = Command::new(fog()).arg("-d").arg(&bob.dir).args(["job", "get", id]).output().unwrap();
+    let counted = wordcount::numbers(&String::from_utf8_lossy(&got.stdout));
     assert_eq!(counted, wordcount::wc(&text));
     window.close();
 }

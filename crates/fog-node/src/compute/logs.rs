@@ -56,7 +56,7 @@ impl Logs {
         };
         let skip = usize::try_from(have.saturating_sub(offset)).unwrap_or(usize::MAX);
         let new = data.get(skip..).unwrap_or_default();
-        if new.is_empty() || size >= MAX_LOG {
+        if new.is_empty() || size > MAX_LOG {
             return None;
         }
         if offset > have {

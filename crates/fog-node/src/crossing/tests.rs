@@ -12,7 +12,7 @@ use crate::work::Work;
 use betanet::Key;
 use betanet::testnet::{LAYOUT, TestNetwork};
 use fog_api::{
-    AddContact, CancelJob, Contact, ContactState, GetCard, JobTarget, ListContacts, ListMessages,
+    AddContact, CancelJob, Contact, ContactState, GetCard, GetJob, JobTarget, ListContacts, ListMessages,
     MessageStatus, SendMessage, SubmitJob,
 };
 use fog_p2p::mixnet::MixAddress;
@@ -277,7 +277,14 @@ async fn nobody_moves_away_from_a_job() {
     let module = node.node().upload(&b"\0asm\x01\0\0\0"[..]).await.expect("stored");
     let to = JobTarget::Contacts { peers: vec![contact(&node).await.id] };
     let job = SubmitJob { to, ..SubmitJob::wasm("job", module) };
-    let job = node.node().call(job).await.expect("offered");
+    let job = node.node().call(job).await.expect("ordered");
+    // What is only ordered is in nobody's books yet.
+    let offered = async {
+        while node.node().call(GetJob { id: job.id.clone() }).await.expect("a job").attempts.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), offered).await.expect("offered");
     assert!(!bob.join(&node, own, &bob.me).await);
     assert_eq!(primary(&node).await, bob.network.id());
     // One that came to nothing does not matter.
