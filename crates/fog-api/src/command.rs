@@ -237,6 +237,8 @@ commands! {
     /// Who could run jobs: this device and the contacts of the same ledger, what they last said they offer, and how well
     /// they did so far. Asks those again who have not said for a while; [`crate::EventBody::Worker`] brings the answers.
     ListWorkers => Vec<WorkerView>;
+    /// What jobs of others may do here, and the container engine. [`SetSettings`] changes what they may.
+    GetRuntimes => RuntimesView;
 
     /// Balance, escrow and the journal.
     GetWallet => WalletView;

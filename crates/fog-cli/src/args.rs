@@ -6,7 +6,7 @@ mod mixnet;
 mod network;
 
 pub(crate) use harvest::*;
-pub(crate) use job::{Class, JobCommand, State, SubmitArgs};
+pub(crate) use job::{AllowArgs, Class, JobCommand, State, SubmitArgs};
 pub(crate) use mixnet::*;
 pub(crate) use network::*;
 

@@ -65,6 +65,7 @@ pub(crate) async fn dispatch(node: &Node, command: Command) -> Result<Value> {
         Command::GetJobLog(c) => json(compute::log(&core, &c.id, c.offset, c.limit).await?),
         Command::GetJobOutputs(c) => json(compute::outputs(&core, &c.id).await?),
         Command::ListWorkers(_) => json(compute::workers(&core).await?),
+        Command::GetRuntimes(_) => json(compute::runtimes_view(&core)),
         Command::GetWallet(_) => json(wallet::view(&core).await?),
         Command::ListProposals(_) => json(governance::list(&core).await?),
         Command::CreateProposal(c) => json(governance::create(&core, c.kind, &c.title, &c.body).await?),

@@ -20,7 +20,7 @@ pub(crate) use incoming::{incoming, old, prepare};
 pub(crate) use outputs::outputs;
 pub(crate) use request::{cancel, retry, submit};
 pub(crate) use runs::run;
-pub(crate) use runtimes::apply;
+pub(crate) use runtimes::{apply, view as runtimes_view};
 pub(crate) use show::run as show;
 pub(crate) use view::{elements, get, list};
 pub(crate) use workers::list as workers;

@@ -1,5 +1,6 @@
 //! Settings: of the node, of its secrets, and of this page.
 
+use crate::browser;
 use crate::components::{Button, Card, CopyButton, Fact, Loaded, Look, Notice, Page, Switch, TextField};
 use crate::core_link::call;
 use crate::route::Route;
@@ -7,8 +8,8 @@ use crate::store::store;
 use crate::theme::{self, Theme};
 use crate::words::{self, Tone};
 use fog_api::{
-    AppState, DirectSettings, DirectView, GetNetwork, GetSettings, Me, SecretStorage, SetPassphrase,
-    Settings as Values,
+    AppState, DirectSettings, DirectView, GetNetwork, GetRuntimes, GetSettings, Me, RuntimesView,
+    SecretStorage, SetPassphrase, Settings as Values,
 };
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -30,6 +31,7 @@ pub(crate) fn Settings() -> impl IntoView {
                     </div>
                     <div class="column">
                         <Secrets />
+                        <Guests />
                         <Direct />
                         <About />
                     </div>
@@ -204,6 +206,77 @@ fn Privacy() -> impl IntoView {
                 "Cover traffic, and a mixnode on this device, are on the screen "
                 <a href=Route::Circuits(None).href()>"Circuits"</a> "."
             </p>
+        </Card>
+    }
+    .into_any()
+}
+
+/// What jobs of others may do here.
+#[component]
+fn Guests() -> impl IntoView {
+    let settings = store().settings;
+    let jobs = Memo::new(move |_| settings.part(|s| s.jobs.clone(), Default::default()));
+    let socket = RwSignal::new(String::new());
+    let runtimes = RwSignal::new(None::<RuntimesView>);
+    Effect::new(move |_| {
+        jobs.with(|jobs| socket.set(jobs.container_socket.clone().unwrap_or_default()));
+        // An engine takes a moment to answer.
+        spawn_local(async move {
+            while let Ok(view) = call(GetRuntimes {}).await {
+                let looking = view.looking;
+                if runtimes.try_set(Some(view)).is_some() || !looking {
+                    break;
+                }
+                browser::sleep(300).await;
+            }
+        });
+    });
+    let found = move || match (jobs.with(|jobs| jobs.containers), runtimes.get()) {
+        (false, _) | (true, None) => String::new(),
+        (true, Some(RuntimesView { engine: Some(engine), .. })) => format!("They run with {engine}."),
+        (true, Some(RuntimesView { problem: Some(why), .. })) => format!("They cannot run: {why}."),
+        (true, Some(_)) => "The container engine is being looked for.".into(),
+    };
+    let submit = move |e: leptos::ev::SubmitEvent| {
+        e.prevent_default();
+        let wanted = socket.get_untracked().trim().to_owned();
+        change(|s| s.jobs.container_socket = (!wanted.is_empty()).then_some(wanted));
+    };
+    let socket_changed = move || {
+        socket
+            .with(|new| jobs.with(|jobs| jobs.container_socket.as_deref().unwrap_or_default() != new.trim()))
+    };
+    view! {
+        <Card title="Jobs of others">
+            <Switch
+                label="Run containers"
+                hint="With Docker or Podman. They share this system's kernel, which is a larger risk than WebAssembly."
+                on=Signal::derive(move || jobs.with(|jobs| jobs.containers))
+                set=|on| change(|s| s.jobs.containers = on)
+                testid="settings-containers"
+            />
+            <Show when=move || jobs.with(|jobs| jobs.containers)>
+                <p class="hint" data-testid="settings-engine">{found}</p>
+                <form class="form inline" on:submit=submit>
+                    <TextField
+                        label="The engine's socket"
+                        value=socket
+                        hint="Empty looks in the usual places."
+                        placeholder="/var/run/docker.sock"
+                        testid="settings-socket"
+                    />
+                    <Show when=socket_changed>
+                        <Button label="Save" look=Look::Primary testid="settings-socket-save" />
+                    </Show>
+                </form>
+            </Show>
+            <Switch
+                label="Let jobs use the network"
+                hint="Only those that ask for it. They reach what a container or a program of yours would reach."
+                on=Signal::derive(move || jobs.with(|jobs| jobs.network))
+                set=|on| change(|s| s.jobs.network = on)
+                testid="settings-job-network"
+            />
         </Card>
     }
     .into_any()

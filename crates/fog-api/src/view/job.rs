@@ -4,7 +4,10 @@ mod order;
 
 pub use order::*;
 
-use crate::{Amount, Hash, PeerId, Seconds, view::PrivacyLevel};
+use crate::{
+    Amount, Hash, PeerId, Seconds,
+    view::{JobSettings, PrivacyLevel},
+};
 use serde::{Deserialize, Serialize};
 
 /// A job, sent or taken. Fields that a caller of an earlier version does not know may be left out in JSON.
@@ -295,6 +298,19 @@ pub struct ArchivedFile {
     pub bytes: u64,
     /// Where its content begins in the archive, so that a page can show one file without reading all.
     pub offset: u64,
+}
+
+/// What runs jobs on this device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimesView {
+    /// What the owner allows.
+    pub allowed: JobSettings,
+    /// The container engine in use: its kind, version and socket.
+    pub engine: Option<String>,
+    /// An engine is being looked for.
+    pub looking: bool,
+    /// Why there is none in use, in plain words.
+    pub problem: Option<String>,
 }
 
 /// A possible worker.

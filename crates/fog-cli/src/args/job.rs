@@ -65,6 +65,8 @@ pub(crate) enum JobCommand {
     },
     /// List who could run jobs, what they offer and how well they did.
     Workers,
+    /// Show or change what jobs of others may do here, beyond a WASM sandbox without network.
+    Allow(AllowArgs),
     /// Make a WASM program movable: it can stop at a checkpoint, and go on from there on another machine. Needs no node.
     Prepare {
         /// The module, a WASI command (wasm32-wasip1).
@@ -73,6 +75,19 @@ pub(crate) enum JobCommand {
         #[arg(long, short = 'o', value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct AllowArgs {
+    /// Run containers, with Docker or Podman. They share the system's kernel: a larger risk than WASM.
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) containers: Option<bool>,
+    /// The engine's socket; an empty one looks in the usual places.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) container_socket: Option<String>,
+    /// Give jobs the network when they ask for it.
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) network: Option<bool>,
 }
 
 #[derive(clap::Args)]

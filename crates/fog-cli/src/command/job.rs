@@ -1,5 +1,6 @@
 //! `fog job`.
 
+mod allow;
 mod follow;
 mod get;
 mod inputs;
@@ -58,6 +59,7 @@ pub(crate) fn run(global: &Global, command: JobCommand) -> Result<()> {
             changed(global, &client.call(RetryJob { id })?)
         }
         JobCommand::Workers => show::workers(global, &client.call(ListWorkers {})?),
+        JobCommand::Allow(args) => allow::run(global, &client, args),
         JobCommand::Prepare { .. } => Ok(()),
     }
 }
